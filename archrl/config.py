@@ -8,8 +8,9 @@ A configuration class derives from `Config`. Its fields are the only definition 
 
     config = load_config("configs/agent/ppo.yaml", TrainConfig, ["learning_rate=1e-4", "layers=[32]"])
 
-YAML is data only, read with the scalars of YAML 1.2: `3e-4` is a number, `yes`, `on` and `12:30` are text, and a key
-given twice is an error. Lists stand for tuples; nothing else is converted: `"3"` is no integer, `1` no boolean.
+YAML is data only, read with the scalars of YAML 1.2: `3e-4` is a number; `yes`, `on` and `12:30` are text, and so is
+`010`, which the two versions of YAML read as different numbers. A key given twice is an error. Lists stand for tuples;
+nothing else is converted: `"3"` is no integer, `1` no boolean.
 
 References:
     YAML 1.2.2, section 10.3 "Core Schema". Pydantic documentation, "Strict Mode".
@@ -128,7 +129,10 @@ class _Dumper(yaml.SafeDumper):
     """Safe dumper that quotes whatever YAML 1.1 or 1.2 would not read as text."""
 
 
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$")
+_EXPONENT = r"[eE][-+]?[0-9]+"
+_FLOAT = re.compile(
+    rf"[-+]?([0-9]*\.[0-9]+|[0-9]+\.)({_EXPONENT})?$|[-+]?[0-9]+{_EXPONENT}$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
@@ -244,7 +248,7 @@ def _answers_to(model: type[BaseModel], tag: int | str) -> bool:
 def _describe(error: Any, data: dict[str, Any], cls: type[Config]) -> str:
     """Say in one line what is wrong with a field, from one entry of `ValidationError.errors()`."""
     location, kind, value = error["loc"], error["type"], error["input"]
-    field = _field_path(location, data, kind)
+    field = _field_path(location, data, cls, kind)
     if kind == "missing":
         return f"{field}: is missing; give it a value"
     got = f"got {reprlib.repr(value)} ({type(value).__name__})"
@@ -258,7 +262,7 @@ def _describe(error: Any, data: dict[str, Any], cls: type[Config]) -> str:
     return f"{field}: {got}; allowed: {allowed}{closest_match(str(value), choices)}"
 
 
-def _field_path(location: Sequence[int | str], data: Any, kind: str) -> str:
+def _field_path(location: Sequence[int | str], data: Any, cls: type[Config], kind: str) -> str:
     """Return the dotted path as the user wrote it: pydantic's location without the tags of unions."""
     parts = []
     for depth, part in enumerate(location):
@@ -266,7 +270,9 @@ def _field_path(location: Sequence[int | str], data: Any, kind: str) -> str:
             data = data[str(part)]
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
-        elif not (kind == "missing" and depth == len(location) - 1):
+        elif any(part in model.model_fields for model in _models_at(cls, location[:depth])):
+            data = None
+        elif kind != "missing" or depth < len(location) - 1:
             continue
         parts.append(str(part))
     return ".".join(parts) or "the configuration as a whole"
