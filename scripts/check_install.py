@@ -28,15 +28,15 @@ def is_whole(distribution: Distribution) -> bool:
 
 
 def main() -> None:
-    """Print what is installed, or what of the list in the file of the first argument is damaged."""
+    """Print what is installed, or what is damaged where a list is given."""
     found = list(distributions())
-    if len(sys.argv) == 1:
-        print("\n".join(sorted(map(label, found))))
-        return
-    listed = Path(sys.argv[1])
-    expected = set(listed.read_text().splitlines()) if listed.exists() else set()
-    missing = expected - {label(item) for item in found}
-    print("\n".join(sorted(missing | {label(item) for item in found if not is_whole(item)})))
+    names = {label(item) for item in found}
+    if len(sys.argv) > 1:
+        listed = Path(sys.argv[1])
+        expected = set(listed.read_text().splitlines()) if listed.exists() else set()
+        names = expected - names | {label(item) for item in found if not is_whole(item)}
+    for name in sorted(names):
+        print(name)
 
 
 if __name__ == "__main__":
