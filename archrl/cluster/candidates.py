@@ -1,0 +1,103 @@
+"""Candidate nodes: the K choices of a large cluster, in which the optimum of every heuristic is always present.
+
+The first places go to the best node of each scoring rule, in float and in integer form (lowest index among ties); the
+rest to feasible nodes drawn with the request's own uniform, so that the draw is part of the scenario and no action
+shifts it. Candidates are sorted by node index; empty places hold -1 and are masked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archrl.cluster import schema, scores
+from archrl.cluster.fragmentation import fragmentation_change
+from archrl.cluster.jit import kernel
+from archrl.cluster.kernels import gpu_slots, levels
+
+NUM_FEATURES = schema.NUM_NODE_FEATURES
+MIN_CANDIDATES = scores.NUM_FORMS
+"""Smallest K for which no heuristic's optimum can be crowded out."""
+HASH_STEP = 0.6180339887498949
+"""Weyl sequence step (golden ratio - 1): spreads one uniform over the random candidates."""
+
+
+@kernel
+def fgd_change(s, b, n, u):  # type: ignore[no-untyped-def]
+    """Fragmentation change (milli-GPU) of placing specification `u` on node `n`, cached until the node changes."""
+    shape = s.spec_shape[u]
+    if s.fgd_version[b, shape, n] != s.version[b, n]:
+        s.fgd_score[b, shape, n] = fragmentation_change(
+            s.cpu_free[b, n],
+            gpu_slots(s, b, n),
+            s.gpu_type[n],
+            s.spec_cpu[u],
+            s.spec_gpus[u],
+            s.spec_milli[u],
+            levels(s),
+            s.weight[b],
+            False,
+        )
+        s.fgd_version[b, shape, n] = s.version[b, n]
+    return s.fgd_score[b, shape, n]
+
+
+@kernel
+def _best_by_rule(s, b, u, chosen):  # type: ignore[no-untyped-def]
+    """Mark in `chosen` (N,) the best feasible node of every rule and form; number of marked nodes."""
+    best, where = np.full(scores.NUM_FORMS, -np.inf), np.full(scores.NUM_FORMS, -1)
+    values = np.empty(scores.NUM_FORMS)
+    feasible, table, req, now_s = s.feasible[b], s.node_table[b], s.request[b], s.now_s[b]
+    for n in range(len(feasible)):
+        if feasible[n] == 0:
+            continue
+        scores.all_forms(table[n], req, now_s, fgd_change(s, b, n, u), values)
+        for form in range(scores.NUM_FORMS):
+            if values[form] > best[form]:
+                best[form], where[form] = values[form], n
+    count = 0
+    for n in where:
+        if n >= 0 and chosen[n] == 0:
+            chosen[n] = 1
+            count += 1
+    return count
+
+
+@kernel
+def _fill_at_random(s, b, chosen, count, feasible):  # type: ignore[no-untyped-def]
+    """Mark further feasible nodes, at most K in all."""
+    places, num_nodes = s.candidates.shape[1], len(s.cpu_capacity)
+    uniform = float(s.uniform[b, s.cursor[b]])
+    wanted = min(places, feasible)
+    while count < wanted:
+        uniform = (uniform + HASH_STEP) % 1.0
+        n = int(uniform * num_nodes)
+        while s.feasible[b, n] == 0 or chosen[n] == 1:
+            n = (n + 1) % num_nodes
+        chosen[n] = 1
+        count += 1
+
+
+@kernel
+def write_candidates(s, b, u, feasible):  # type: ignore[no-untyped-def]
+    """Choose the candidates of the current request and write their rows and mask."""
+    chosen = np.zeros(len(s.cpu_capacity), np.int8)
+    count = _best_by_rule(s, b, u, chosen) if feasible > 0 else 0
+    _fill_at_random(s, b, chosen, count, feasible)
+    place, req, now_s = 0, s.request[b], s.now_s[b]
+    for n in range(len(chosen)):
+        if chosen[n] == 0 or place == s.candidates.shape[1]:
+            continue
+        out = s.candidate_table[b, place]
+        out[:NUM_FEATURES] = s.node_table[b, n]
+        change = fgd_change(s, b, n, u)
+        out[NUM_FEATURES] = scores.best_fit(s.node_table[b, n], req)
+        out[NUM_FEATURES + 1] = scores.dot_product(s.node_table[b, n], req)
+        out[NUM_FEATURES + 2] = scores.gpu_packing(s.node_table[b, n], req, False)
+        out[NUM_FEATURES + 3] = scores.gpu_clustering(s.node_table[b, n], req, False)
+        out[NUM_FEATURES + 4] = scores.fgd(change)
+        out[NUM_FEATURES + 5] = scores.lifetime_alignment(s.node_table[b, n], req, now_s)
+        s.candidates[b, place], s.mask[b, place] = n, 1
+        place += 1
+    for rest in range(place, s.candidates.shape[1]):
+        s.candidates[b, rest], s.mask[b, rest] = -1, 0
+        s.candidate_table[b, rest] = 0.0

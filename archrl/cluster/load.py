@@ -1,0 +1,36 @@
+"""Puts a scenario into one row of a `ClusterState`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archrl.cluster import schema
+from archrl.cluster.state import ClusterState
+from archrl.errors import ScenarioError
+from archrl.scenarios.placement import PlacementScenario
+
+
+def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) -> None:
+    """Write the arrays of `scenario` into `row`; `step.reset_rows` then starts the episode.
+
+    Raises:
+        ScenarioError: the scenario has more requests than the state holds, or another fleet or catalogue.
+    """
+    count, places = len(scenario), state.request_real.shape[1]
+    if count > places:
+        raise ScenarioError(f"scenario {scenario.name!r}: {count} requests; this task holds at most {places}")
+    if len(scenario.nodes) != len(state.cpu_capacity) or len(scenario.catalogue) != len(state.spec_cpu):
+        raise ScenarioError(
+            f"scenario {scenario.name!r}: {len(scenario.nodes)} nodes and {len(scenario.catalogue)} request "
+            f"specifications; this task has {len(state.cpu_capacity)} and {len(state.spec_cpu)}: build the scenario "
+            "with the task's own fleet and catalogue"
+        )
+    real, whole = state.request_real[row, :count], state.request_int[row, :count]
+    real[:, schema.ARRIVAL_S] = scenario.arrival_s
+    real[:, schema.DEPARTURE_S] = scenario.departure_s
+    real[:, schema.LIFETIME_S] = scenario.predicted_lifetime_s
+    real[:, schema.VALUE_USD] = scenario.value_usd
+    whole[:, schema.SPEC] = scenario.spec_idx
+    whole[:, schema.DEPARTURE_ORDER] = np.argsort(scenario.departure_s, kind="stable")
+    state.uniform[row, :count] = scenario.slot_uniform
+    state.n_requests[row], state.end_s[row] = count, scenario.end_s

@@ -1,0 +1,245 @@
+"""`ClusterState`: the complete state of B placement episodes as a struct of arrays.
+
+Axes: B rows, N nodes, P requests (longest episode of the task), U request specifications, J mix entries, G groups,
+S = 8 GPU slots, C size classes, T cost terms, A actions, F node features, R request features, Q clock features,
+K candidates (0 without), D candidate features, V levels of the mix, H request shapes, L = N with candidates (else 0), W parameters. Static tables (fleet, catalogue, mix) are shared by all rows and never copied.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archrl.cluster import schema
+from archrl.cluster.fragmentation import mix_levels
+from archrl.scenarios.placement import NodeTable, PodMix, RequestCatalogue
+
+
+class ClusterState(NamedTuple):
+    """All arrays of B episodes. The handle in `handle` is what kernels receive; the arrays own the memory."""
+
+    # fleet, static
+    cpu_capacity: Annotated[NDArray[np.int32], "N"]  # milli-cores
+    mem_capacity: Annotated[NDArray[np.int32], "N"]  # MiB
+    gpu_count: Annotated[NDArray[np.int32], "N"]
+    gpu_type: Annotated[NDArray[np.int32], "N"]  # index, -1 without GPU
+    node_hour_usd: Annotated[NDArray[np.float64], "N"]  # $/h while the node is not empty
+    # catalogue, static
+    spec_cpu: Annotated[NDArray[np.int32], "U"]  # milli-cores
+    spec_mem: Annotated[NDArray[np.int32], "U"]  # MiB
+    spec_gpus: Annotated[NDArray[np.int32], "U"]
+    spec_milli: Annotated[NDArray[np.int32], "U"]  # milli-GPU per GPU
+    spec_types: Annotated[NDArray[np.int64], "U"]  # bit mask of allowed GPU types
+    spec_group: Annotated[NDArray[np.int32], "U"]
+    spec_group_limit: Annotated[NDArray[np.int32], "U"]
+    spec_priority: Annotated[NDArray[np.int32], "U"]
+    spec_class: Annotated[NDArray[np.int32], "U"]  # size class
+    spec_shape: Annotated[NDArray[np.int32], "U"]  # index of the distinct (cpu, gpus, milli, types): key of the FGD score cache
+    # workload mix, static, see fragmentation.MixLevels
+    mix_share: Annotated[NDArray[np.float64], "J"]
+    mix_cpu: Annotated[NDArray[np.int32], "J"]
+    mix_types: Annotated[NDArray[np.int64], "J"]
+    mix_start: Annotated[NDArray[np.int32], "V1"]
+    mix_gpus: Annotated[NDArray[np.int32], "V"]
+    mix_milli: Annotated[NDArray[np.int32], "V"]
+    spec_features: Annotated[NDArray[np.float32], "U R"]  # observed request without its times and value
+    # scenario of each row
+    request_real: Annotated[NDArray[np.float64], "B P D1"]  # columns schema.REQUEST_REAL
+    request_int: Annotated[NDArray[np.int32], "B P D2"]  # columns schema.REQUEST_INT; node and slots are dynamic
+    uniform: Annotated[NDArray[np.float32], "B P"]  # in [0,1)
+    n_requests: Annotated[NDArray[np.int32], "B"]  # horizon of the row
+    end_s: Annotated[NDArray[np.float64], "B"]
+    # dynamic state; the rest of a node's state is its row of node_table
+    cpu_free: Annotated[NDArray[np.int32], "B N"]  # milli-cores
+    mem_free: Annotated[NDArray[np.int32], "B N"]  # MiB
+    gpu_idle: Annotated[NDArray[np.int16], "B N"]  # empty slots
+    gpu_max: Annotated[NDArray[np.int16], "B N"]  # most free slot, milli-GPU
+    group_live: Annotated[NDArray[np.int16], "B N G"]  # live requests by anti-affinity group
+    cursor: Annotated[NDArray[np.int32], "B"]  # request to decide; n_requests: none left
+    steps: Annotated[NDArray[np.int32], "B"]
+    departed: Annotated[NDArray[np.int32], "B"]  # departures released
+    now_s: Annotated[NDArray[np.float64], "B"]
+    busy_usd_per_hour: Annotated[NDArray[np.float64], "B"]  # sum of node_hour_usd over nodes that are not empty
+    busy_nodes: Annotated[NDArray[np.int32], "B"]
+    cost_usd: Annotated[NDArray[np.float64], "B T"]  # ledger since reset, by term
+    rejected: Annotated[NDArray[np.int32], "B C"]  # by size class
+    arrived: Annotated[NDArray[np.int32], "B C"]  # decided requests by size class
+    arrived_gpu_milli: Annotated[NDArray[np.int64], "B"]
+    allocated_gpu_milli: Annotated[NDArray[np.int64], "B"]
+    violations: Annotated[NDArray[np.int32], "B"]  # refused actions
+    # outputs of the last reset or step
+    step_cost_usd: Annotated[NDArray[np.float64], "B T"]
+    truncated: Annotated[NDArray[np.uint8], "B"]
+    mask: Annotated[NDArray[np.int8], "B A"]
+    node_table: Annotated[NDArray[np.float32], "B N F"]  # columns schema.NODE_FEATURES: node state and observation
+    request: Annotated[NDArray[np.float32], "B R"]
+    clock: Annotated[NDArray[np.float32], "B Q"]
+    # candidates (K = 0 without)
+    candidates: Annotated[NDArray[np.int32], "B K"]  # node indices, ascending; -1: empty place
+    candidate_table: Annotated[NDArray[np.float32], "B K D"]
+    version: Annotated[NDArray[np.int32], "B L"]  # counts changes of the node
+    feasible: Annotated[NDArray[np.int8], "B L"]  # exact feasibility of the current request
+    fgd_score: Annotated[NDArray[np.float32], "B H L"]  # cached fragmentation change by request shape, milli-GPU
+    fgd_version: Annotated[NDArray[np.int32], "B H L"]  # node version the cached score belongs to
+    weight: Annotated[NDArray[np.float64], "B V"]  # scratch of the fragmentation kernels
+    params: Annotated[NDArray[np.float64], "W"]  # scalars, see PARAMS
+    handle: NDArray[np.int64]  # sizes and addresses, see cluster.handle
+
+    def copy(self) -> ClusterState:
+        """A fork: same static tables, own dynamic arrays."""
+        from archrl.cluster.handle import bind
+
+        arrays = {name: value if name in STATIC else value.copy() for name, value in self._asdict().items()}
+        del arrays["handle"]
+        return bind(arrays)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and deepcopy rebuild the handle: its addresses are only valid for the arrays that it was made for."""
+        from archrl.cluster.handle import bind
+
+        arrays = self._asdict()
+        del arrays["handle"]
+        return bind, (arrays,)
+
+
+def _fields() -> dict[str, tuple[np.dtype, tuple[str, ...]]]:
+    """(dtype, axes) of every array, read off the annotations of `ClusterState`."""
+    fields = {}
+    for name, hint in get_type_hints(ClusterState, include_extras=True).items():
+        if name != "handle":
+            array, axes = get_args(hint)
+            scalar = get_args(get_args(array)[1])[0]
+            fields[name] = (np.dtype(scalar), tuple(axes.split()))
+    return fields
+
+
+FIELDS = _fields()
+SIZES = tuple(dict.fromkeys(symbol for _, axes in FIELDS.values() for symbol in axes))
+STATIC = frozenset(ClusterState._fields[: ClusterState._fields.index("request_real")])
+PARAMS = ("slot_rule", "allow_reject", "track_fragmentation", "fragmentation_usd_per_gpu", "gpu_capacity_milli")
+PARAM_SLOT_RULE, PARAM_ALLOW_REJECT, PARAM_TRACK_FRAG, PARAM_FRAG_USD, PARAM_GPU_CAPACITY = range(len(PARAMS))
+
+
+
+class StateSpec(NamedTuple):
+    """What `allocate` needs besides the tables. `num_candidates` 0: every node is an action."""
+
+    num_requests: int  # P
+    num_candidates: int = 0  # K
+    slot_rule: str = "best_fit"
+    allow_reject: bool = True
+    track_fragmentation: bool = True
+    fragmentation_usd_per_gpu: float = 0.0  # $ per GPU of added fragmentation (potential-based shaping)
+
+
+def size_class(gpu_count: NDArray[np.int32], gpu_milli: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Size class of each specification, see `schema.SIZE_CLASSES`."""
+    whole = np.digitize(gpu_count, [2, 4, 8]) + 2
+    return np.where(gpu_count == 0, 0, np.where(gpu_milli < 1000, 1, whole)).astype(np.int32)
+
+
+def allocate(nodes: NodeTable, catalogue: RequestCatalogue, mix: PodMix, num_envs: int, spec: StateSpec) -> ClusterState:
+    """Arrays for `num_envs` rows; every row must be filled by `kernels.reset_row` before it is stepped."""
+    from archrl.cluster.handle import bind
+
+    arrays = _static_arrays(nodes, catalogue, mix) | _params(nodes, spec)
+    shapes = max(1, int(arrays["spec_shape"].max()) + 1)
+    arrays |= _row_arrays(num_envs, len(nodes), int(catalogue.group_idx.max()) + 1, shapes, spec)
+    arrays["weight"] = np.zeros((num_envs, len(arrays["mix_gpus"])))
+    return bind(arrays)
+
+
+def _static_arrays(nodes: NodeTable, catalogue: RequestCatalogue, mix: PodMix) -> dict[str, np.ndarray]:
+    shape_key = np.stack(
+        [catalogue.cpu_milli, catalogue.gpu_count, catalogue.gpu_milli, catalogue.gpu_type_mask], axis=1
+    ).astype(np.int64)
+    spec_shape = np.unique(shape_key, axis=0, return_inverse=True)[1].reshape(-1)
+    return {
+        "cpu_capacity": np.array(nodes.cpu_milli, np.int32),
+        "mem_capacity": np.array(nodes.mem_mib, np.int32),
+        "gpu_count": np.array(nodes.gpu_count, np.int32),
+        "gpu_type": np.array(nodes.gpu_type_idx, np.int32),
+        "node_hour_usd": np.array(nodes.node_hour_usd, np.float64),
+        "spec_cpu": np.array(catalogue.cpu_milli, np.int32),
+        "spec_mem": np.array(catalogue.mem_mib, np.int32),
+        "spec_gpus": np.array(catalogue.gpu_count, np.int32),
+        "spec_milli": np.array(catalogue.gpu_milli, np.int32),
+        "spec_types": np.array(catalogue.gpu_type_mask, np.int64),
+        "spec_group": np.array(catalogue.group_idx, np.int32),
+        "spec_group_limit": np.array(catalogue.group_limit, np.int32),
+        "spec_priority": np.array(catalogue.priority, np.int32),
+        "spec_class": size_class(catalogue.gpu_count, catalogue.gpu_milli),
+        "spec_shape": spec_shape.astype(np.int32),
+        "spec_features": _spec_features(catalogue),
+        **{f"mix_{name}": array for name, array in mix_levels(mix)._asdict().items()},
+    }
+
+
+def _spec_features(catalogue: RequestCatalogue) -> np.ndarray:
+    features = np.zeros((len(catalogue), schema.NUM_REQUEST_FEATURES), np.float32)
+    columns = (catalogue.cpu_milli, catalogue.mem_mib, catalogue.gpu_count, catalogue.gpu_milli)
+    for column, values in enumerate((*columns, catalogue.group_limit, catalogue.priority)):
+        features[:, column] = values
+    classes = size_class(catalogue.gpu_count, catalogue.gpu_milli)
+    features[np.arange(len(catalogue)), schema.REQ_SIZE_CLASS + classes] = 1.0
+    bits = catalogue.gpu_type_mask[:, None] >> np.arange(schema.MAX_GPU_TYPES) & 1
+    features[:, schema.REQ_GPU_TYPES :] = bits
+    return features
+
+
+def _params(nodes: NodeTable, spec: StateSpec) -> dict[str, np.ndarray]:
+    values = (
+        schema.SLOT_RULES.index(spec.slot_rule),
+        spec.allow_reject,
+        spec.track_fragmentation,
+        spec.fragmentation_usd_per_gpu,
+        1000 * int(nodes.gpu_count.sum()),
+    )
+    return {"params": np.array(values, np.float64)}
+
+
+def _row_arrays(rows: int, nodes: int, groups: int, shapes: int, spec: StateSpec) -> dict[str, np.ndarray]:
+    from archrl.cluster.scores import NUM_SCORES
+
+    requests, places, classes = spec.num_requests, spec.num_candidates, schema.NUM_SIZE_CLASSES
+    actions = (places or nodes) + 1
+    cached = nodes if places else 0
+    layout: dict[str, tuple[type, tuple[int, ...]]] = {
+        "request_real": (np.float64, (rows, requests, len(schema.REQUEST_REAL))),
+        "request_int": (np.int32, (rows, requests, len(schema.REQUEST_INT))),
+        "uniform": (np.float32, (rows, requests)),
+        "n_requests": (np.int32, (rows,)),
+        "end_s": (np.float64, (rows,)),
+        "cpu_free": (np.int32, (rows, nodes)),
+        "mem_free": (np.int32, (rows, nodes)),
+        "gpu_idle": (np.int16, (rows, nodes)),
+        "gpu_max": (np.int16, (rows, nodes)),
+        "group_live": (np.int16, (rows, nodes, groups)),
+        "cursor": (np.int32, (rows,)),
+        "steps": (np.int32, (rows,)),
+        "departed": (np.int32, (rows,)),
+        "now_s": (np.float64, (rows,)),
+        "busy_usd_per_hour": (np.float64, (rows,)),
+        "busy_nodes": (np.int32, (rows,)),
+        "cost_usd": (np.float64, (rows, len(schema.COST_TERMS))),
+        "rejected": (np.int32, (rows, classes)),
+        "arrived": (np.int32, (rows, classes)),
+        "arrived_gpu_milli": (np.int64, (rows,)),
+        "allocated_gpu_milli": (np.int64, (rows,)),
+        "violations": (np.int32, (rows,)),
+        "step_cost_usd": (np.float64, (rows, len(schema.COST_TERMS))),
+        "truncated": (np.uint8, (rows,)),
+        "mask": (np.int8, (rows, actions)),
+        "node_table": (np.float32, (rows, nodes, schema.NUM_NODE_FEATURES)),
+        "request": (np.float32, (rows, schema.NUM_REQUEST_FEATURES)),
+        "clock": (np.float32, (rows, schema.NUM_CLOCK_FEATURES)),
+        "candidates": (np.int32, (rows, places)),
+        "candidate_table": (np.float32, (rows, places, schema.NUM_NODE_FEATURES + NUM_SCORES)),
+        "version": (np.int32, (rows, cached)),
+        "feasible": (np.int8, (rows, cached)),
+        "fgd_score": (np.float32, (rows, shapes, cached)),
+        "fgd_version": (np.int32, (rows, shapes, cached)),
+    }
+    return {name: np.zeros(shape, dtype) for name, (dtype, shape) in layout.items()}

@@ -1,0 +1,93 @@
+"""Entry points of the placement kernels: reset and step rows, write what the policy sees. One compiled loop each."""
+
+from __future__ import annotations
+
+import math
+
+from numba import prange
+
+from archrl.cluster import schema, state
+from archrl.cluster.candidates import write_candidates
+from archrl.cluster.handle import view
+from archrl.cluster.jit import kernel, parallel_kernel
+from archrl.cluster.kernels import apply_action, clear_row, close_row, feasible_row
+from archrl.units import SECONDS_PER_DAY
+
+ALLOW_REJECT, GPU_CAPACITY = state.PARAM_ALLOW_REJECT, state.PARAM_GPU_CAPACITY
+LIFETIME, VALUE = schema.REQ_LIFETIME, schema.REQ_VALUE
+SPEC, LIFETIME_S, VALUE_USD = schema.SPEC, schema.LIFETIME_S, schema.VALUE_USD
+
+
+@kernel
+def _write_request(s, b, i, u):  # type: ignore[no-untyped-def]
+    out, features = s.request[b], s.spec_features[u]
+    for k in range(len(out)):
+        out[k] = features[k]
+    out[LIFETIME], out[VALUE] = s.request_real[b, i, LIFETIME_S], s.request_real[b, i, VALUE_USD]
+
+
+@kernel
+def _write_clock(s, b):  # type: ignore[no-untyped-def]
+    out, angle = s.clock[b], 2.0 * math.pi * s.now_s[b] / SECONDS_PER_DAY
+    out[0], out[1], out[2] = s.now_s[b], math.sin(angle), math.cos(angle)
+    out[3] = s.cursor[b] / s.n_requests[b]
+    out[4] = s.arrived_gpu_milli[b] / s.params[GPU_CAPACITY] if s.params[GPU_CAPACITY] > 0 else 0.0
+
+
+@kernel
+def observe_row(s, b):  # type: ignore[no-untyped-def]
+    """Write request, clock and exact mask of the current request (all zero but the reject action at the end)."""
+    i, last = s.cursor[b], s.mask.shape[1] - 1
+    _write_clock(s, b)
+    if i >= s.n_requests[b]:
+        s.request[b, :], s.mask[b, :] = 0.0, 0
+        s.mask[b, last] = 1
+        s.candidates[b, :] = -1
+        s.candidate_table[b] = 0.0
+        return
+    u = s.request_int[b, i, SPEC]
+    _write_request(s, b, i, u)
+    if s.candidates.shape[1] > 0:
+        feasible = feasible_row(s, b, u, s.feasible[b])
+        write_candidates(s, b, u, feasible)
+    else:
+        feasible = feasible_row(s, b, u, s.mask[b])
+    s.mask[b, last] = feasible == 0 or (s.params[ALLOW_REJECT] != 0.0 and s.spec_priority[u] == 0)
+
+
+@kernel
+def step_row(s, b, action, bits):  # type: ignore[no-untyped-def]
+    """One decision of one row; True when the action was carried out. At the horizon the row is closed."""
+    s.step_cost_usd[b, :] = 0.0
+    s.steps[b] += 1
+    executed = apply_action(s, b, action, bits)
+    if s.steps[b] >= s.n_requests[b]:
+        close_row(s, b)
+    if executed or s.truncated[b] != 0:
+        observe_row(s, b)
+    return executed
+
+
+@kernel
+def step_rows(handle, actions, slots, executed):  # type: ignore[no-untyped-def]
+    """Step every row. `actions` (B,) int64, `slots` (B,) int64 explicit GPU slots or 0, `executed` (B,) out."""
+    s = view(handle)
+    for b in range(len(actions)):
+        executed[b] = step_row(s, b, actions[b], slots[b])
+
+
+@parallel_kernel
+def step_rows_parallel(handle, actions, slots, executed):  # type: ignore[no-untyped-def]
+    """As `step_rows`, over threads; pays only when a batch step is worth more than about 100 microseconds."""
+    for b in prange(len(actions)):
+        s = view(handle)
+        executed[b] = step_row(s, b, actions[b], slots[b])
+
+
+@kernel
+def reset_rows(handle, rows):  # type: ignore[no-untyped-def]
+    """Start the episodes of `rows` (int64) on the scenario arrays that they hold."""
+    s = view(handle)
+    for b in rows:
+        clear_row(s, b)
+        observe_row(s, b)
