@@ -7,6 +7,7 @@ What the file is like, and what the reader makes of it:
 
 * An empty `creation_time` is a replica that existed before the trace, an empty `deletion_time` one that outlives it:
   NaN. `scheduled_time` is empty for a replica that was placed before the trace.
+* Times are whole seconds, some of them with noise in the last digit (3836.0000000000005); they are kept as they are.
 * A replica may be deleted in the second of its creation.
 * `max_instance_per_node` -1 is no limit: `NO_LIMIT`. It may differ between replicas of one service.
 * vCPU and GiB become whole milli-cores and MiB; the file has fractions of a GiB that are whole MiB.

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,7 @@ def read_azure_vm2017(root: str | Path, split: str = "train") -> AzureVms:
     bins = _read_bins(locate(folder, "v1.interval_map.txt"))
     arrivals_path = locate(folder, f"v1.{split}.txt")
     times, letters, batch_idx, shape = _read_items(arrivals_path)
+    flavour_idx = _flavour_indices(arrivals_path, letters, shape, flavours)
     duration = _read_durations(folder, split, shape, len(bins))
     duration_bin_idx, censored, censor_s = duration or (np.full(len(letters), NO_BIN, np.int32), None, np.nan)
     return AzureVms(
@@ -140,7 +142,7 @@ def read_azure_vm2017(root: str | Path, split: str = "train") -> AzureVms:
         flavours=flavours,
         bins=bins,
         arrival_s=np.asarray(times, dtype=np.float64),
-        flavour_idx=_flavour_indices(arrivals_path, letters, shape, flavours),
+        flavour_idx=flavour_idx,
         batch_idx=np.asarray(batch_idx, dtype=np.int32),
         duration_bin_idx=duration_bin_idx,
         censored=np.zeros(len(letters), dtype=np.bool_) if censored is None else censored,
@@ -164,7 +166,9 @@ def _read_flavours(path: Path) -> AzureFlavours:
         if len(letter) != 1 or letter in sizes or letter in ",| ":
             raise row_error(path, row, "flavour", letter, "one letter that is not used before")
         sizes[letter] = (int(scaled[0]), int(scaled[1]))
-    table = np.asarray(list(sizes.values()), dtype=np.int32).reshape(-1, 2)
+    if not sizes:
+        raise _no_rows(path)
+    table = np.asarray(list(sizes.values()), dtype=np.int32)
     return AzureFlavours(tuple(sizes), table[:, 0].copy(), table[:, 1].copy())
 
 
@@ -183,7 +187,7 @@ def _read_bins(path: Path) -> AzureDurationBins:
         else:
             raise row_error(path, row, "bin", number, f"the bin of the row before, or {len(lower)} for a new one")
     if not lower:
-        raise TraceError(f"{path}: 0 rows; at least one is needed; download it again")
+        raise _no_rows(path)
     beyond = upper[-1] + STEP_SECONDS
     return AzureDurationBins(np.asarray([*lower, beyond]), np.asarray([*upper, np.inf]))
 
@@ -209,7 +213,7 @@ def _read_items(path: Path) -> tuple[list[int], list[str], list[int], _Shape]:
         times += [last] * sum(sizes)
         shape.append((last, tuple(sizes)))
     if not items:
-        raise TraceError(f"{path}: 0 virtual machines; at least one is needed; download it again")
+        raise _no_rows(path)
     return times, items, batch_idx, shape
 
 
@@ -259,12 +263,14 @@ def _read_durations(folder: Path, split: str, shape: _Shape, num_bins: int) -> t
 
 
 def _check_same_shape(path: Path, shape: _Shape, partner: _Shape) -> None:
-    for row, (own, other) in enumerate(zip(shape, partner, strict=False), start=1):
-        if own != other:
-            allowed = f"the time and batch sizes of the partner file, {other[0]}: {other[1]}"
-            raise row_error(path, row, "(all)", f"{own[0]}: {own[1]}", allowed)
+    for row, ((second, sizes), (other_second, other_sizes)) in enumerate(zip(shape, partner, strict=False), start=1):
+        if second != other_second:
+            raise row_error(path, row, "time", second, f"{other_second}, as in the file of arrivals")
+        for number, (size, other) in enumerate(zip_longest(sizes, other_sizes, fillvalue=0), start=1):
+            if size != other:
+                raise row_error(path, row, f"batch {number}", f"{size} items", f"{other}, as in the file of arrivals")
     if len(shape) != len(partner):
-        raise TraceError(f"{path}: {len(shape)} lines, its partner file has {len(partner)}; download both again")
+        raise TraceError(f"{path}: {len(shape)} lines, the file of arrivals has {len(partner)}; download both again")
 
 
 def _position(shape: _Shape, k: int) -> tuple[int, int]:
@@ -278,3 +284,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with open_text(path) as text:
         for row, line in enumerate(text, start=1):
             yield row, line.rstrip("\r\n")
+
+
+def _no_rows(path: Path) -> TraceError:
+    return TraceError(f"{path}: 0 entries; at least one is needed; download it again")

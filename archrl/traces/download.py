@@ -190,7 +190,7 @@ def _receive(
 
 def _read(response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.read(CHUNK_BYTES)
+        return response.read1(CHUNK_BYTES)
     except (OSError, http.client.HTTPException) as error:
         raise _TryAgainError(f"the connection broke ({error})") from error
 
