@@ -6,3 +6,7 @@ Importing the package registers its environments with Gymnasium and nothing else
 from __future__ import annotations
 
 __version__ = "0.1.0"
+
+from archrl.envs.registration import register_environments
+
+register_environments()

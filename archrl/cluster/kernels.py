@@ -46,7 +46,7 @@ def update_node(s, b, n):  # type: ignore[no-untyped-def]
     s.gpu_idle[b, n], s.gpu_max[b, n] = idle, most
     row[COL_CPU], row[COL_MEM] = s.cpu_free[b, n], s.mem_free[b, n]
     if s.params[TRACK_FRAG] != 0.0:
-        row[COL_FRAG] = node_fragmentation(s.cpu_free[b, n], gpu_slots(s, b, n), s.gpu_type[n], levels(s), s.weight[b])
+        row[COL_FRAG] = max(0.0, node_fragmentation(s.cpu_free[b, n], gpu_slots(s, b, n), s.gpu_type[n], levels(s), s.weight[b]))
     if s.version.shape[1] > 0:
         s.version[b, n] += 1
 

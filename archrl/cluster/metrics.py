@@ -1,0 +1,69 @@
+"""Domain metrics of one row, recomputed from the state with NumPy: they are read once per episode or per picture.
+
+Definitions: allocation ratio, packing density, empty nodes, stranding, FGD fragmentation and rejection rates as in the
+documentation of the environment; `_frac` in [0, 1].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archrl.cluster import schema
+from archrl.cluster.state import ClusterState
+from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE
+
+
+def placement_metrics(state: ClusterState, row: int) -> dict[str, float]:
+    """Metrics of the current moment (capacity) and of the episode so far (rejections)."""
+    table = state.node_table[row]
+    gpu_free = table[:, schema.NODE_GPU_FREE : schema.NODE_GPU_FREE + MAX_GPUS_PER_NODE].sum(axis=1)
+    gpu_capacity = float(state.gpu_count.sum()) * GPU_MILLI
+    live = table[:, schema.NODE_LIVE : schema.NODE_LIVE + schema.NUM_SIZE_CLASSES].sum(axis=1)
+    busy = live > 0
+    metrics = {
+        "gpu_allocation_frac": _ratio(float(state.allocated_gpu_milli[row]), gpu_capacity),
+        "cpu_allocation_frac": 1.0 - _ratio(float(state.cpu_free[row].sum()), float(state.cpu_capacity.sum())),
+        "mem_allocation_frac": 1.0 - _ratio(float(state.mem_free[row].sum()), float(state.mem_capacity.sum())),
+        "gpu_packing_density_frac": 1.0 - _ratio(gpu_free[busy].sum(), GPU_MILLI * state.gpu_count[busy].sum()),
+        "cpu_packing_density_frac": 1.0 - _ratio(state.cpu_free[row][busy].sum(), state.cpu_capacity[busy].sum()),
+        "empty_nodes_frac": float((~busy).mean()),
+        "fragmentation_gpu_frac": _ratio(float(table[:, schema.NODE_FRAGMENTATION].sum()), gpu_capacity),
+    }
+    return metrics | _stranding(state, row, gpu_free) | _rejections(state, row)
+
+
+def _stranding(state: ClusterState, row: int, gpu_free: np.ndarray) -> dict[str, float]:
+    """Free resources on nodes where no request specification of the catalogue that wants GPU fits, / capacity."""
+    fits = _fits_any(state, row)
+    stranded = ~fits
+    return {
+        "stranded_gpu_frac": _ratio(gpu_free[stranded].sum(), GPU_MILLI * float(state.gpu_count.sum())),
+        "stranded_cpu_frac": _ratio(state.cpu_free[row][stranded].sum(), float(state.cpu_capacity.sum())),
+        "stranded_mem_frac": _ratio(state.mem_free[row][stranded].sum(), float(state.mem_capacity.sum())),
+    }
+
+
+def _fits_any(state: ClusterState, row: int) -> np.ndarray:
+    """(N,) whether some GPU request of the catalogue fits on the node now (anti-affinity aside)."""
+    wants = np.flatnonzero(state.spec_gpus > 0) if (state.spec_gpus > 0).any() else np.arange(len(state.spec_cpu))
+    fits = np.zeros(len(state.cpu_capacity), bool)
+    for u in wants:
+        ok = (state.cpu_free[row] >= state.spec_cpu[u]) & (state.mem_free[row] >= state.spec_mem[u])
+        if state.spec_gpus[u] > 0:
+            ok &= (state.gpu_type >= 0) & ((state.spec_types[u] >> np.maximum(state.gpu_type, 0)) & 1 == 1)
+            whole = state.spec_milli[u] == GPU_MILLI
+            ok &= state.gpu_idle[row] >= state.spec_gpus[u] if whole else state.gpu_max[row] >= state.spec_milli[u]
+        fits |= ok
+    return fits
+
+
+def _rejections(state: ClusterState, row: int) -> dict[str, float]:
+    rejected, arrived = state.rejected[row], state.arrived[row]
+    result = {"rejected_frac": _ratio(float(rejected.sum()), float(arrived.sum()))}
+    for k, name in enumerate(schema.SIZE_CLASSES):
+        result[f"rejected_{name}_frac"] = _ratio(float(rejected[k]), float(arrived[k]))
+    return result
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part) / float(whole) if whole > 0 else 0.0

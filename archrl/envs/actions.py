@@ -1,0 +1,33 @@
+"""Checks actions against their space before a kernel sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from archrl.errors import ConfigError
+
+
+def check_actions(space: spaces.Space[Any], actions: Any, out: NDArray[np.int64]) -> None:
+    """Copy `actions` into `out` if they are integers inside `space`.
+
+    Args:
+        space: `Discrete`, or `MultiDiscrete` of one environment or of a batch.
+        actions: Integer or integer array of the space's shape.
+        out: Array of the same shape.
+
+    Raises:
+        ConfigError: wrong type, shape or range; nothing is stepped.
+    """
+    given = np.asarray(actions)
+    if given.dtype.kind not in "iu":
+        raise ConfigError(f"action: got {given.dtype} {actions!r}; allowed: integers of {space}")
+    if given.shape != out.shape:
+        raise ConfigError(f"action: got shape {given.shape}; needed is {out.shape}, see the action space {space}")
+    limit = space.n if isinstance(space, spaces.Discrete) else space.nvec  # type: ignore[attr-defined]
+    if (given < 0).any() or (given >= limit).any():
+        raise ConfigError(f"action: got {actions!r}, outside {space}; nothing was stepped")
+    out[...] = given

@@ -1,0 +1,103 @@
+"""Configuration and presets of `archrl/Placement-v0`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from archrl.cluster.candidates import MIN_CANDIDATES
+from archrl.config import Config, closest_match
+from archrl.errors import ConfigError
+from archrl.scenarios.prices import LIST_PRICES
+
+ScenarioKind = Literal["timed", "inflation", "synthetic", "toy"]
+SlotRule = Literal["best_fit", "first_fit", "worst_fit", "random", "fgd", "fgd_integer"]
+
+
+class PlacementConfig(Config):
+    """Everything that defines a placement task. Two equal configurations define the same decision problem."""
+
+    preset: str = "custom"
+    """Name shown in tables."""
+    scenario: ScenarioKind = "synthetic"
+    """timed: arrivals and departures of the trace; inflation: FGD's protocol; synthetic: generator; toy: on paper."""
+    source: Literal["synthetic", "openb"] = "synthetic"
+    """Fleet and requests: built-in parameters, or the openb trace (needs data). `timed` needs openb."""
+    data_root: str | None = None
+    """Folder that holds the trace sets; None: the environment variable ARCHRL_DATA."""
+    workload: str = "default"
+    """Pod list of the trace."""
+    num_nodes: int | None = Field(64, ge=1, le=100_000)
+    """Nodes of the fleet, in proportion to the node types; None: all nodes of the trace."""
+    num_requests: int = Field(512, ge=1, le=1_000_000)
+    """Requests of an episode (timed, synthetic)."""
+    offered_load: float = Field(1.2, gt=0, le=100)
+    """Offered GPU demand / GPU capacity (timed, synthetic)."""
+    inflation_ratio: float = Field(1.3, gt=0, le=10)
+    """Total GPU demand / GPU capacity (inflation)."""
+    lifetime_error_sigma: float = Field(0.5, ge=0, le=5)
+    """Log-normal error of the predicted lifetime; 0: perfect prediction (timed, synthetic)."""
+    mix_coverage: float = Field(1.0, gt=0, le=1)
+    """Share of the requests that the workload mix covers; the published FGD runs use 0.95."""
+    candidates: int = Field(0, ge=0, le=10_000)
+    """0: an action is a node; K: an action is one of K candidate nodes."""
+    slot_rule: SlotRule = "best_fit"
+    """Which GPU slot a shared request takes, see `archrl.cluster.schema.SLOT_RULES`."""
+    slot_choice: bool = False
+    """True: a second action component names the GPU slots as a bit mask (0: by the rule)."""
+    allow_reject: bool = True
+    """True: a request of priority 0 may be rejected although it fits."""
+    track_fragmentation: bool = True
+    """False: node fragmentation is not maintained (the column is 0); faster."""
+    fragmentation_usd_per_gpu: float = Field(0.0, ge=0)
+    """Price of one GPU of added fragmentation: potential-based shaping, off by default."""
+    price_book: Literal["list_2026"] = "list_2026"
+    """Price book, see `archrl.scenarios.prices`."""
+    reward_scale_usd: float = Field(1.0, gt=0)
+    """Reward = -cost / this; a published constant of the preset."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PlacementConfig:
+        if self.scenario == "timed" and self.source != "openb":
+            raise ValueError("scenario='timed' replays a trace: set source='openb'")
+        if 0 < self.candidates < MIN_CANDIDATES:
+            raise ValueError(f"candidates={self.candidates}; allowed is 0 or at least {MIN_CANDIDATES}")
+        if self.num_nodes is None and self.source != "openb":
+            raise ValueError("num_nodes=None means all nodes of the trace: set source='openb' or give num_nodes")
+        if self.fragmentation_usd_per_gpu > 0 and not self.track_fragmentation:
+            raise ValueError("fragmentation_usd_per_gpu needs track_fragmentation=True")
+        return self
+
+
+PRESETS: dict[str, PlacementConfig] = {
+    "toy": PlacementConfig(preset="toy", scenario="toy", num_nodes=3, num_requests=6),
+    "tiny": PlacementConfig(preset="tiny", num_nodes=8, num_requests=24, reward_scale_usd=1.0),
+    "small": PlacementConfig(preset="small", num_nodes=64, num_requests=512, reward_scale_usd=1.0),
+    "medium": PlacementConfig(preset="medium", num_nodes=256, num_requests=2048, reward_scale_usd=1.0),
+    "openb": PlacementConfig(
+        preset="openb",
+        scenario="inflation",
+        source="openb",
+        num_nodes=None,
+        candidates=32,
+        allow_reject=False,
+        reward_scale_usd=1.0,
+    ),
+}
+"""Published presets. `openb`: the 1,213 GPU nodes of the trace under FGD's protocol."""
+
+
+def resolve(preset: str, overrides: dict[str, object]) -> PlacementConfig:
+    """The preset with overrides; unknown names and keys are errors that name the closest match.
+
+    Raises:
+        ConfigError: unknown preset or key, or a value that is not allowed.
+    """
+    from archrl.config import load_config, to_dict
+
+    if preset not in PRESETS:
+        raise ConfigError(
+            f"preset: got {preset!r}; allowed: {', '.join(PRESETS)}{closest_match(str(preset), PRESETS)}"
+        )
+    return load_config(to_dict(PRESETS[preset]) | overrides, PlacementConfig)
