@@ -1,0 +1,127 @@
+"""Kernels of the score-based heuristics: best node of each observed row. They read observations, never a state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archrl.cluster import schema, scores
+from archrl.cluster.fragmentation import fragmentation_change
+from archrl.cluster.jit import kernel
+from archrl.units import MAX_GPUS_PER_NODE
+
+GPU, GPU_TYPE, NODE_COLUMNS = schema.NODE_GPU_FREE, schema.NODE_GPU_TYPE, schema.NUM_NODE_FEATURES
+CPU, REQ_CPU, REQ_GPUS, REQ_MILLI = schema.NODE_CPU_FREE, schema.REQ_CPU, schema.REQ_GPU_COUNT, schema.REQ_GPU_MILLI
+FGD, FIRST_FIT = scores.FGD, scores.FIRST_FIT
+SHAPE_COLUMNS = 4
+
+
+@kernel
+def pick(values, mask, uniform):  # type: ignore[no-untyped-def]
+    """Index of the largest value among masked-in entries; the reject action (last) when there is none.
+
+    `uniform` < 0: the lowest index among ties; otherwise the one at that quantile of the ties.
+    """
+    best, count, where = -np.inf, 0, len(values)
+    for n in range(len(values)):
+        if mask[n] == 0:
+            continue
+        if values[n] > best:
+            best, count, where = values[n], 1, n
+        elif values[n] == best:
+            count += 1
+    if uniform < 0.0 or count < 2:
+        return where
+    wanted = min(int(uniform * count), count - 1)
+    for n in range(where, len(values)):
+        if mask[n] != 0 and values[n] == best:
+            if wanted == 0:
+                return n
+            wanted -= 1
+    return where
+
+
+@kernel
+def choose_rows(rule, integer, nodes, request, clock, mask, uniform, out):  # type: ignore[no-untyped-def]
+    """Best node of every row by `scores.RULES[rule]` (not FGD). `nodes` (B,N,F), `uniform` (B,) or negative."""
+    values = np.empty(nodes.shape[1])
+    for b in range(len(out)):
+        for n in range(nodes.shape[1]):
+            if mask[b, n]:
+                values[n] = scores.score(rule, nodes[b, n], request[b], clock[b, 0], 0.0, integer)
+        out[b] = pick(values, mask[b], uniform[b])
+
+
+@kernel
+def change_of(row, request, mix, weight, integer):  # type: ignore[no-untyped-def]
+    """Fragmentation change (milli-GPU) of placing `request` on the node `row`; slots are restored on return."""
+    return fragmentation_change(
+        row[CPU],
+        row[GPU : GPU + MAX_GPUS_PER_NODE],
+        int(row[GPU_TYPE]),
+        request[REQ_CPU],
+        int(request[REQ_GPUS]),
+        request[REQ_MILLI],
+        mix,
+        weight,
+        integer,
+    )
+
+
+@kernel
+def fgd_rows(nodes, request, clock, mask, uniform, mix, integer, out):  # type: ignore[no-untyped-def]
+    """FGD's node of every row, computed afresh. `nodes` is scratch-modified and restored."""
+    values, weight = np.empty(nodes.shape[1]), np.empty(len(mix.gpus))
+    for b in range(len(out)):
+        for n in range(nodes.shape[1]):
+            if mask[b, n]:
+                change = change_of(nodes[b, n], request[b], mix, weight, integer)
+                values[n] = scores.score(FGD, nodes[b, n], request[b], clock[b, 0], change, integer)
+        out[b] = pick(values, mask[b], uniform[b])
+
+
+@kernel
+def _shape_index(request, types, shapes, count):  # type: ignore[no-untyped-def]
+    """Index of the request's (CPU, GPUs, milli-GPU, types) in `shapes`, entered when new."""
+    for k in range(count[0]):
+        same = shapes[k, 0] == request[REQ_CPU] and shapes[k, 1] == request[REQ_GPUS]
+        if same and shapes[k, 2] == request[REQ_MILLI] and shapes[k, 3] == types:
+            return k
+    k = count[0]
+    shapes[k, 0], shapes[k, 1] = request[REQ_CPU], request[REQ_GPUS]
+    shapes[k, 2], shapes[k, 3] = request[REQ_MILLI], types
+    count[0] = k + 1
+    return k
+
+
+@kernel
+def _note_changes(nodes, seen, version):  # type: ignore[no-untyped-def]
+    """Raise the version of every node whose free CPU or GPU slots differ from when they were last seen."""
+    for n in range(len(nodes)):
+        changed = seen[n, 0] != nodes[n, CPU]
+        for g in range(MAX_GPUS_PER_NODE):
+            changed |= seen[n, 1 + g] != nodes[n, GPU + g]
+        if changed:
+            version[n] += 1
+            seen[n, 0] = nodes[n, CPU]
+            for g in range(MAX_GPUS_PER_NODE):
+                seen[n, 1 + g] = nodes[n, GPU + g]
+
+
+@kernel
+def fgd_rows_cached(nodes, request, mask, uniform, mix, integer, cache, out):  # type: ignore[no-untyped-def]
+    """As `fgd_rows` on whole node tables, recomputing only nodes that changed since the same kind of request.
+
+    The cache is keyed by content: a node counts as changed when the observation shows other free resources.
+    """
+    shapes, count, seen, version, score, stamp = cache
+    weight = np.empty(len(mix.gpus))
+    for b in range(len(out)):
+        _note_changes(nodes[b], seen[b], version[b])
+        k = _shape_index(request[b], 0.0, shapes, count)
+        for n in range(nodes.shape[1]):
+            if mask[b, n] and stamp[b, k, n] != version[b, n]:
+                change = change_of(nodes[b, n], request[b], mix, weight, integer)
+                value = scores.fgd(change)
+                score[b, k, n] = np.floor(value) if integer else value
+                stamp[b, k, n] = version[b, n]
+        out[b] = pick(score[b, k], mask[b], uniform[b])

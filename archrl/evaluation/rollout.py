@@ -1,0 +1,123 @@
+"""The one loop: a policy plays given scenarios to their end. Nothing else in archrl steps an environment to measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archrl.envs.actions import check_actions
+from archrl.envs.task import Task
+
+Progress = Callable[[int, int], None]
+"""Called with (decisions made, decisions in all)."""
+
+
+class Policy(Protocol):
+    """Anything with SB3's `predict`, batched in and out. Optional: `name`, `information`, `training_seed`."""
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """Actions (B,) for observations with leading axis B, and the policy's next state."""
+
+
+class Episode(NamedTuple):
+    """What one scenario cost under one policy."""
+
+    costs_usd: dict[str, float]  # by named term, whole episode
+    reward: float  # return: sum of rewards
+    steps: int
+    violations: int
+    decision_us: float  # mean wall time of `predict` per decision, microseconds
+    metrics: dict[str, float]
+
+    @property
+    def cost_usd(self) -> float:
+        """Total of all terms, $."""
+        return sum(self.costs_usd.values())
+
+
+def rollout(
+    task: Task,
+    policy: Policy,
+    scenarios: Sequence[Any],
+    on_step: Callable[[Any], None] | None = None,
+    progress: Progress | None = None,
+) -> list[Episode]:
+    """Play every scenario once, all side by side, and return one `Episode` each, in order.
+
+    Args:
+        task: The decision problem.
+        policy: Sees observations only; views, so it must not write to them.
+        scenarios: One episode each.
+        on_step: Called with the task's state after every step, before anything is overwritten.
+        progress: For a progress bar.
+    """
+    rows = len(scenarios)
+    state = task.allocate(rows)
+    out = task.outputs(state)
+    actions = np.zeros((rows, *(task.action_space.shape or ())), np.int64)
+    task.reset_rows(state, np.arange(rows), list(scenarios))
+    tally = _Tally(task, rows)
+    memory: Any = None
+    starts = np.ones(rows, np.bool_)
+    while not tally.done.all():
+        began = time.perf_counter()
+        chosen, memory = policy.predict(out.observation, state=memory, episode_start=starts, deterministic=True)
+        tally.predict_s += time.perf_counter() - began
+        chosen = np.where(tally.done, out.action_mask.argmax(axis=1), chosen) if tally.done.any() else chosen
+        check_actions(tally.space, chosen, actions)
+        task.step(state, actions)
+        if on_step is not None:
+            on_step(state)
+        tally.add(state, out)
+        starts = out.terminated | out.truncated
+        if progress is not None:
+            progress(int(tally.steps.sum()), sum(len(scenario) for scenario in scenarios))
+    return tally.episodes()
+
+
+class _Tally:
+    """Sums over the episodes of a rollout."""
+
+    def __init__(self, task: Task, rows: int) -> None:
+        from gymnasium.vector.utils import batch_space
+
+        self.task, self.space = task, batch_space(task.action_space, rows)
+        self.done = np.zeros(rows, np.bool_)
+        self.costs = np.zeros((rows, len(task.cost_terms)))
+        self.rewards = np.zeros(rows)
+        self.steps = np.zeros(rows, np.int64)
+        self.violations = np.zeros(rows, np.int64)
+        self.metrics: list[dict[str, float]] = [{} for _ in range(rows)]
+        self.predict_s, self.calls = 0.0, 0
+
+    def add(self, state: Any, out: Any) -> None:
+        live = ~self.done
+        self.calls += int(live.sum())
+        self.costs[live] += out.cost_usd[live]
+        self.rewards[live] -= out.cost_usd[live].sum(axis=1) / self.task.reward_scale_usd
+        self.steps[live] += 1
+        ended = live & (out.terminated | out.truncated)
+        for row in np.flatnonzero(ended):
+            self.metrics[row] = self.task.metrics(state, int(row))
+            self.violations[row] = int(out.violations[row])
+        self.done |= ended
+
+    def episodes(self) -> list[Episode]:
+        latency = 1e6 * self.predict_s / max(self.calls, 1)
+        return [
+            Episode(
+                dict(zip(self.task.cost_terms, self.costs[row].tolist(), strict=True)),
+                float(self.rewards[row]),
+                int(self.steps[row]),
+                int(self.violations[row]),
+                latency,
+                self.metrics[row],
+            )
+            for row in range(len(self.done))
+        ]
