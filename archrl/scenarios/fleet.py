@@ -88,16 +88,23 @@ def workload_mix(specs: RequestCatalogue, spec_idx: NDArray[np.int32], coverage:
     A type is (CPU, GPUs, milli-GPU, GPU types): memory plays no part in fragmentation, requests without GPU do. The
     published FGD runs use 0.95. Ties in popularity: the larger (CPU, milli-GPU, GPUs) first, as in the FGD artifact.
     """
+    return weighted_mix(specs, np.bincount(spec_idx, minlength=len(specs)).astype(np.float64), coverage)
+
+
+def weighted_mix(specs: RequestCatalogue, weight: NDArray[np.float64], coverage: float = 1.0) -> PodMix:
+    """As `workload_mix`, from the popularity of each specification, (U,), of any positive sum."""
     if not 0.0 < coverage <= 1.0:
         raise ScenarioError(f"coverage={coverage}; allowed is above 0 to 1")
-    key = np.stack([specs.cpu_milli, specs.gpu_milli, specs.gpu_count, specs.gpu_type_mask], axis=1)[spec_idx]
-    types, counts = np.unique(key.astype(np.int64), axis=0, return_counts=True)
-    order = np.lexsort((-types[:, 3], -types[:, 2], -types[:, 1], -types[:, 0], -counts))
-    covered = np.cumsum(counts[order])
-    kept = order[: int(np.searchsorted(covered, coverage * counts.sum() - 1e-9) + 1)]
+    asked = np.flatnonzero(weight)
+    key = np.stack([specs.cpu_milli, specs.gpu_milli, specs.gpu_count, specs.gpu_type_mask], axis=1)[asked]
+    types, kind = np.unique(key.astype(np.int64), axis=0, return_inverse=True)
+    weights = np.bincount(kind.reshape(-1), weights=weight[asked])
+    order = np.lexsort((-types[:, 3], -types[:, 2], -types[:, 1], -types[:, 0], -weights))
+    covered = np.cumsum(weights[order])
+    kept = order[: int(np.searchsorted(covered, coverage * covered[-1] * (1.0 - 1e-12)) + 1)]
     whole = types[kept].astype(np.int32)
     return PodMix(
-        share=counts[kept] / counts[kept].sum(),
+        share=weights[kept] / weights[kept].sum(),
         cpu_milli=whole[:, 0],
         gpu_count=whole[:, 2],
         gpu_milli=whole[:, 1],

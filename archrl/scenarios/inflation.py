@@ -60,8 +60,8 @@ class InflationSource:
         """A length that an episode exceeds with a probability below `LENGTH_EXCESS_PROBABILITY`.
 
         For n draws of a non-negative X, with or without replacement, P(sum <= n E[X] - t) <= exp(-t^2 / (2 n E[X^2]))
-        (A. Maurer, "A bound on the deviation probability for sums of non-negative random variables", JIPAM 4(1), 2003,
-        theorem 2.1; without replacement by Hoeffding 1963, theorem 4). The length is the n at which the right-hand
+        (A. Maurer, "A bound on the deviation probability for sums of non-negative random variables", JIPAM 4(1), 2003;
+        without replacement by Hoeffding 1963, theorem 4). The length is the n at which the right-hand
         side is that probability and n E[X] - t is the demand to reach.
         """
         gpu = self._gpu_milli[self.spec_idx].astype(np.float64)

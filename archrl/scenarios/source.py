@@ -14,9 +14,10 @@ import numpy as np
 
 from archrl.scenarios.inflation import InflationSource
 from archrl.scenarios.placement import NodeTable, PlacementScenario, PodMix, RequestCatalogue
+from archrl.scenarios.timed import TimedSource
 from archrl.seeding import Split
 
-__all__ = ["InflationSource", "ScenarioSource"]
+__all__ = ["InflationSource", "ScenarioSource", "TimedSource"]
 
 
 class ScenarioSource(Protocol):
