@@ -117,6 +117,7 @@ def _fields() -> dict[str, tuple[np.dtype, tuple[str, ...]]]:
 
 FIELDS = _fields()
 SIZES = tuple(dict.fromkeys(symbol for _, axes in FIELDS.values() for symbol in axes))
+CACHE_LINE_BYTES = 64
 STATIC = frozenset(ClusterState._fields[: ClusterState._fields.index("request_real")])
 PARAMS = ("slot_rule", "allow_reject", "track_fragmentation", "fragmentation_usd_per_gpu", "gpu_capacity_milli")
 PARAM_SLOT_RULE, PARAM_ALLOW_REJECT, PARAM_TRACK_FRAG, PARAM_FRAG_USD, PARAM_GPU_CAPACITY = range(len(PARAMS))
@@ -242,4 +243,15 @@ def _row_arrays(rows: int, nodes: int, groups: int, shapes: int, spec: StateSpec
         "fgd_score": (np.float32, (rows, shapes, cached)),
         "fgd_version": (np.int32, (rows, shapes, cached)),
     }
-    return {name: np.zeros(shape, dtype) for name, (dtype, shape) in layout.items()}
+    return _carve(layout)
+
+
+def _carve(layout: dict[str, tuple[type, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+    """Zeroed arrays that share one block, so that the operating system can back it with large pages."""
+    sizes = {name: int(np.prod(shape)) * np.dtype(dtype).itemsize for name, (dtype, shape) in layout.items()}
+    block = np.zeros(sum(size + -size % CACHE_LINE_BYTES for size in sizes.values()) + CACHE_LINE_BYTES, np.uint8)
+    offset, arrays = -block.ctypes.data % CACHE_LINE_BYTES, {}
+    for name, (dtype, shape) in layout.items():
+        arrays[name] = block[offset : offset + sizes[name]].view(dtype).reshape(shape)
+        offset += sizes[name] + -sizes[name] % CACHE_LINE_BYTES
+    return arrays

@@ -11,6 +11,7 @@ from archrl.cluster.candidates import write_candidates
 from archrl.cluster.handle import view
 from archrl.cluster.jit import kernel, parallel_kernel
 from archrl.cluster.kernels import apply_action, clear_row, close_row, feasible_row
+from archrl.cluster.prefetch import prefetch
 from archrl.units import SECONDS_PER_DAY
 
 ALLOW_REJECT, GPU_CAPACITY = state.PARAM_ALLOW_REJECT, state.PARAM_GPU_CAPACITY
@@ -73,6 +74,7 @@ def step_rows(handle, actions, slots, executed):  # type: ignore[no-untyped-def]
     """Step every row. `actions` (B,) int64, `slots` (B,) int64 explicit GPU slots or 0, `executed` (B,) out."""
     s = view(handle)
     for b in range(len(actions)):
+        prefetch(s, b, actions)
         executed[b] = step_row(s, b, actions[b], slots[b])
 
 

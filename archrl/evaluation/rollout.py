@@ -69,7 +69,7 @@ def rollout(
         began = time.perf_counter()
         chosen, memory = policy.predict(out.observation, state=memory, episode_start=starts, deterministic=True)
         tally.predict_s += time.perf_counter() - began
-        chosen = np.where(tally.done, out.action_mask.argmax(axis=1), chosen) if tally.done.any() else chosen
+        chosen = _parked(np.asarray(chosen), tally.done, out.action_mask) if tally.done.any() else chosen
         check_actions(tally.space, chosen, actions)
         task.step(state, actions)
         if on_step is not None:
@@ -79,6 +79,16 @@ def rollout(
         if progress is not None:
             progress(int(tally.steps.sum()), sum(len(scenario) for scenario in scenarios))
     return tally.episodes()
+
+
+def _parked(chosen: NDArray[Any], done: NDArray[np.bool_], mask: NDArray[np.int8]) -> NDArray[Any]:
+    """Rows that have ended wait on an allowed action; their result is not counted."""
+    chosen = chosen.copy()
+    first = chosen[:, 0] if chosen.ndim == 2 else chosen
+    first[done] = mask[done].argmax(axis=1)
+    if chosen.ndim == 2:
+        chosen[done, 1:] = 0
+    return chosen
 
 
 class _Tally:

@@ -1,0 +1,112 @@
+"""Policies on scenarios -> the tidy table. Same scenarios for all; bounds joined by scenario fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from archrl.errors import ArchrlError
+from archrl.evaluation.entrants import Entrant
+from archrl.evaluation.records import NO_BOUND, Record, to_frame
+from archrl.evaluation.rollout import Episode, rollout
+from archrl.seeding import Split, rng_for
+
+BOUND_TOLERANCE = 1e-6
+"""Relative slack when a policy's cost is compared with a certified bound."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is evaluated on what: the key columns that all rows of one evaluation share."""
+
+    experiment: str
+    environment: str
+    preset: str
+    scenario: str
+    split: Split
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A certified lower bound on the cost of one scenario, $, and how it was obtained."""
+
+    usd: float
+    status: str
+
+
+def draw_scenarios(task: Any, split: Split, seed: int, count: int) -> list[Any]:
+    """`count` scenarios of a split; the streams are those that environments of this split and seed would draw."""
+    source_task = task if task.split == split else _with_split(task, split)
+    return [source_task.sample(rng_for(seed, split, "episode", k)) for k in range(count)]
+
+
+def _with_split(task: Any, split: Split) -> Any:
+    return type(task)(task.config, task.source, split)
+
+
+def evaluate(
+    setting: Setting,
+    entrants: Sequence[Entrant],
+    scenarios: Sequence[Any],
+    bounds: Mapping[str, Bound] | None = None,
+    on_entrant: Callable[[int, str], None] | None = None,
+) -> pd.DataFrame:
+    """Play every entrant on every scenario and return the tidy table.
+
+    Args:
+        setting: Key columns.
+        entrants: Policies with their tasks.
+        scenarios: The same for all.
+        bounds: By scenario fingerprint.
+        on_entrant: Called with (entrants done, name) before each entrant: for progress.
+
+    Raises:
+        ArchrlError: a policy beats a certified bound, which would mean that model and simulator differ.
+    """
+    prints = [scenario.fingerprint() for scenario in scenarios]
+    records = []
+    for done, entrant in enumerate(entrants):
+        if on_entrant is not None:
+            on_entrant(done, entrant.name)
+        for episode, result in enumerate(rollout(entrant.task, entrant.policy, scenarios)):
+            bound = (bounds or {}).get(prints[episode], Bound(float("nan"), NO_BOUND))
+            _check_bound(entrant.name, result, bound, prints[episode])
+            records.append(_record(setting, entrant, episode, prints[episode], result, bound))
+    return to_frame(records)
+
+
+def _check_bound(name: str, result: Episode, bound: Bound, fingerprint: str) -> None:
+    if bound.status != NO_BOUND and result.cost_usd < bound.usd - BOUND_TOLERANCE * max(1.0, abs(bound.usd)):
+        raise ArchrlError(
+            f"policy {name!r} costs {result.cost_usd:.6f} $ on scenario {fingerprint[:12]}, below the certified bound "
+            f"{bound.usd:.6f} $ ({bound.status}): the bound or the simulator is wrong; keep the scenario and report it"
+        )
+
+
+def _record(
+    setting: Setting, entrant: Entrant, episode: int, fingerprint: str, result: Episode, bound: Bound
+) -> Record:
+    return Record(
+        experiment=setting.experiment,
+        environment=setting.environment,
+        preset=setting.preset,
+        scenario=setting.scenario,
+        split=setting.split,
+        policy=entrant.name,
+        information=entrant.information,
+        training_seed=entrant.training_seed,
+        episode=episode,
+        scenario_fingerprint=fingerprint,
+        episode_return=result.reward,
+        cost_usd=result.cost_usd,
+        costs=result.costs_usd,
+        steps=result.steps,
+        violations=result.violations,
+        decision_us=result.decision_us,
+        metrics=result.metrics,
+        bound_usd=bound.usd,
+        bound_status=bound.status,
+    )
