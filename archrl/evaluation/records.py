@@ -253,7 +253,7 @@ def _as_float(value: object) -> float | None:
     if isinstance(value, bool | np.bool_) or (isinstance(value, str) and "_" in value):
         return None
     try:
-        return float("nan") if value is None or value == "" else float(value)  # type: ignore[arg-type]
+        return float("nan") if value == "" else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
 

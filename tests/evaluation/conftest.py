@@ -49,7 +49,10 @@ def experiment_rows(scale: float = 1.0, bound_factor: float | None = 0.9) -> pd.
                         steps=10 + episode,
                         violations=int(policy == "dqn"),
                         decision_us=22.0 * episode,
-                        metrics={"gpu_allocation_frac": 0.9539, "stranded": math.nan if policy == "random" else 2.5},
+                        metrics={
+                            "gpu_allocation_frac": 0.9539,
+                            "stranded": math.nan if policy == "random" and episode else 2.5,
+                        },
                         bound_usd=math.nan if bound_factor is None else scale * bound_factor * base,
                         bound_status="none" if bound_factor is None else ("optimal" if episode else "time_limit"),
                     )

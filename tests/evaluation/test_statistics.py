@@ -102,6 +102,13 @@ def test_crossed_keeps_strata_and_whole_rows() -> None:
     assert math.isnan(single.high)
 
 
+def test_strata_keep_their_share_of_the_mean() -> None:
+    """Three equal cases and one other, in strata of their own: no resample may shift the mean of 4."""
+    costs, groups = np.array([2.0, 2.0, 2.0, 10.0]), ["a", "a", "a", "b"]
+    assert crossed_bootstrap_ci(costs, np.mean, strata=groups, resamples=50, rng=rng()) == (4.0, 4.0, 4.0)
+    assert paired_difference(costs, np.zeros(4), rng(), groups, resamples=50)[:3] == pytest.approx((4.0, 4.0, 4.0))
+
+
 def test_crossed_statistic_may_relate_matrices_resampled_alike() -> None:
     base = rng(2).uniform(1, 2, size=(4, 6))
     result = crossed_bootstrap_ci(

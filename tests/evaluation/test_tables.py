@@ -147,7 +147,9 @@ def test_the_best_certified_bound_of_a_scenario_counts(rows) -> None:
     weaker = rows.copy()
     weaker.loc[weaker["policy"] != "milp", "bound_usd"] *= 0.5
     weaker.loc[weaker["policy"] == "dqn", ["bound_usd", "bound_status"]] = [math.nan, "none"]
-    assert row_of(summary(weaker), "certified lower bound")["mean_cost_usd"] == pytest.approx(90.0)
+    bound = row_of(summary(weaker), "certified lower bound")
+    assert bound["mean_cost_usd"] == pytest.approx(90.0)
+    assert bound["bound_status"] == "optimal: 2; time_limit: 2"
 
 
 def test_where_the_reference_is_optimal_nothing_is_left_to_close(make_rows) -> None:
