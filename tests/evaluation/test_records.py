@@ -74,7 +74,7 @@ def test_one_record_becomes_the_documented_row() -> None:
     assert frame["training_seed"].dtype == np.int64
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(
     st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=4),
     st.floats(allow_nan=True, allow_infinity=False),
