@@ -14,10 +14,12 @@ import numpy as np
 
 from archrl.scenarios.inflation import InflationSource
 from archrl.scenarios.placement import NodeTable, PlacementScenario, PodMix, RequestCatalogue
+from archrl.scenarios.synthetic import SyntheticSource
 from archrl.scenarios.timed import TimedSource
+from archrl.scenarios.toy import ToySource
 from archrl.seeding import Split
 
-__all__ = ["InflationSource", "ScenarioSource", "TimedSource"]
+__all__ = ["InflationSource", "ScenarioSource", "SyntheticSource", "TimedSource", "ToySource"]
 
 
 class ScenarioSource(Protocol):
