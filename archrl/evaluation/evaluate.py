@@ -12,10 +12,8 @@ from archrl.errors import ArchrlError
 from archrl.evaluation.entrants import Entrant
 from archrl.evaluation.records import NO_BOUND, Record, to_frame
 from archrl.evaluation.rollout import Episode, rollout
+from archrl.evaluation.statistics import bound_slack
 from archrl.seeding import Split, rng_for
-
-BOUND_TOLERANCE = 1e-6
-"""Relative slack when a policy's cost is compared with a certified bound."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def evaluate(
 
 
 def _check_bound(name: str, result: Episode, bound: Bound, fingerprint: str) -> None:
-    if bound.status != NO_BOUND and result.cost_usd < bound.usd - BOUND_TOLERANCE * max(1.0, abs(bound.usd)):
+    if bound.status != NO_BOUND and result.cost_usd < bound.usd - bound_slack(bound.usd):
         raise ArchrlError(
             f"policy {name!r} costs {result.cost_usd:.6f} $ on scenario {fingerprint[:12]}, below the certified bound "
             f"{bound.usd:.6f} $ ({bound.status}): the bound or the simulator is wrong; keep the scenario and report it"

@@ -1,0 +1,1 @@
+"""Decision problems as Gymnasium environments: the task contract, the shells, one file per environment."""

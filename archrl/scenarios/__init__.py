@@ -1,0 +1,1 @@
+"""Exogenous input of episodes: types and generators. The only room with a random generator."""
