@@ -1,0 +1,28 @@
+"""Sizes and priors of the networks; free of torch, so that a command line can print its help at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from archrl.config import Config
+
+Score = Literal["best_fit", "dot_product", "gpu_packing", "gpu_clustering", "fgd", "lifetime_alignment"]
+"""Columns of `archrl.cluster.scores.SCORES`."""
+
+
+class NetworkConfig(Config):
+    """A `NodeNetwork`."""
+
+    node_width: int = Field(32, ge=1, le=4096)
+    """Width of a node's encoding; nearly all of the cost."""
+    context_width: int = Field(64, ge=1, le=4096)
+    """Width of the pooled context and of the heads for reject and value."""
+    score_prior: Score | None = None
+    """Add `prior_scale` times this score, minus the best feasible one, to the logits: the untrained policy then acts
+    as that heuristic with noise. `fgd` needs candidates."""
+    prior_scale: float = Field(1.0, gt=0)
+    """Logits per score point of the prior."""
+    reject_bias: float = 0.0
+    """Added to the logit of the reject action; negative: an untrained policy rejects less."""

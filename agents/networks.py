@@ -1,0 +1,199 @@
+"""Permutation-equivariant networks: one encoder shared by all nodes, plus pooled context; none of its sizes is N.
+
+    e_n = relu(A inputs_n + B context)                                context: request, clock, mix
+    c   = relu(C [mean_n e_n, max_n e_n, context])
+    logit_n = e_n . Q c + prior_n       logit_reject = u . relu(R c)       value = v . relu(V c)
+
+Permuting nodes permutes the logits and leaves the value; the same weights act on any number of nodes or candidates
+(Zaheer et al., "Deep Sets", NeurIPS 2017, section 3; the query Q c over encodings as in Vinyals et al., "Pointer
+Networks", NeurIPS 2015). The one matrix A meets all rows x nodes in one product, which is nearly all of the cost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from sb3_contrib.common.maskable.distributions import MaskableDistribution
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.dqn.policies import DQNPolicy
+from torch import Tensor, nn
+
+from archrl.errors import ConfigError
+from archrl_agents.features import CONTEXT_INPUTS, build_inputs, node_width, score_names
+from archrl_agents.network_config import NetworkConfig
+
+MASKED = -1e8
+"""Logit of a masked action: its probability is exactly 0 in float32."""
+
+
+class NodeNetwork(nn.Module):
+    """Logits (B, M + 1) and values (B, 1) for observations of B decisions over M nodes or candidates.
+
+    Args:
+        space: Observation space of the task; only its column counts matter.
+        config: Sizes and prior.
+
+    Raises:
+        ConfigError: the space is no placement observation, or lacks the score that the prior names.
+    """
+
+    def __init__(self, space: spaces.Space[Any], config: NetworkConfig) -> None:
+        super().__init__()
+        width, wide, self.config = config.node_width, config.context_width, config
+        self.prior_column = _prior_column(space, config)
+        self.node_in = nn.Linear(node_width(space), width)
+        self.context_in = nn.Linear(CONTEXT_INPUTS, width, bias=False)
+        self.pooled = nn.Linear(2 * width + CONTEXT_INPUTS, wide)
+        self.query = nn.Linear(wide, width)
+        self.reject = nn.Sequential(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, 1))
+        self.value = nn.Sequential(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, 1))
+        for module in self.modules():
+            BasePolicy.init_weights(module, gain=2.0**0.5)
+        for head, gain in ((self.query, 0.01), (self.reject[2], 0.01), (self.value[2], 1.0)):
+            BasePolicy.init_weights(head, gain=gain)
+
+    def forward(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits, those of masked actions included, and values."""
+        inputs = build_inputs(observation)
+        encoded = torch.relu_(self.node_in(inputs.nodes) + self.context_in(inputs.context).unsqueeze(1))
+        mean = encoded.mean(dim=1) if "candidates" not in observation else _mean(encoded, inputs.exists)
+        most = encoded.max(dim=1).values
+        context = torch.relu(self.pooled(torch.cat([mean, most, inputs.context], dim=-1)))
+        logits = torch.bmm(encoded, self.query(context).unsqueeze(-1)).squeeze(-1)
+        if self.prior_column >= 0:
+            logits = logits + self.config.prior_scale * inputs.behind[..., self.prior_column]
+        return torch.cat([logits, self.reject(context) + self.config.reject_bias], dim=1), self.value(context)
+
+
+def _mean(encoded: Tensor, exists: Tensor) -> Tensor:
+    """Mean over the places that hold a candidate, (B, H)."""
+    total = torch.bmm(exists.unsqueeze(1), encoded).squeeze(1)
+    return total / exists.sum(1, keepdim=True).clamp(min=1.0)
+
+
+def _prior_column(space: spaces.Space[Any], config: NetworkConfig) -> int:
+    names = score_names(space)
+    if config.score_prior is None:
+        return -1
+    if config.score_prior not in names:
+        raise ConfigError(
+            f"score_prior: got {config.score_prior!r}; without candidates the allowed ones are {', '.join(names)}: "
+            "choose one, or set candidates in env"
+        )
+    return names.index(config.score_prior)
+
+
+def masked_logits(logits: Tensor, observation: dict[str, Tensor]) -> Tensor:
+    """Logits with `MASKED` where the observation's mask forbids the action."""
+    return torch.where(observation["action_mask"] > 0, logits, MASKED)
+
+
+class NodePolicy(MaskableActorCriticPolicy):
+    """MaskablePPO's policy over a `NodeNetwork`; it reads the mask from the observation itself.
+
+    Args:
+        observation_space: A placement observation.
+        action_space: Discrete, one action per node or candidate and one to reject.
+        lr_schedule: Learning rate by remaining progress.
+        network: Fields of `NetworkConfig`.
+        **kwargs: Of `MaskableActorCriticPolicy`.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        network: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.network_kwargs = network or {}
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.network = NodeNetwork(self.observation_space, NetworkConfig(**self.network_kwargs))
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def _distribution(self, observation: dict[str, Tensor]) -> tuple[MaskableDistribution, Tensor]:
+        logits, values = self.network(observation)
+        distribution = self.action_dist.proba_distribution(action_logits=logits)
+        distribution.apply_masking(observation["action_mask"])
+        return distribution, values
+
+    def forward(
+        self, obs: dict[str, Tensor], deterministic: bool = False, action_masks: Any = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions (B,), values (B, 1) and log-probabilities (B,)."""
+        distribution, values = self._distribution(obs)
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions, values, distribution.log_prob(actions)
+
+    def evaluate_actions(
+        self, obs: dict[str, Tensor], actions: Tensor, action_masks: Any = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Values, log-probabilities of `actions` and entropies."""
+        distribution, values = self._distribution(obs)
+        return values, distribution.log_prob(actions), distribution.entropy()
+
+    def get_distribution(self, obs: dict[str, Tensor], action_masks: Any = None) -> MaskableDistribution:
+        """Distribution over the allowed actions."""
+        return self._distribution(obs)[0]
+
+    def predict_values(self, obs: dict[str, Tensor]) -> Tensor:
+        """Values (B, 1)."""
+        return self.network(obs)[1]
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {"network": self.network_kwargs}
+
+
+class NodeQNetwork(BasePolicy):
+    """Action values Q = V + A - mean of A over the allowed actions (Wang et al., "Dueling networks", ICML 2016, eq. 9)."""
+
+    def __init__(self, observation_space: spaces.Dict, action_space: spaces.Discrete, config: NetworkConfig) -> None:
+        super().__init__(observation_space, action_space)
+        self.network = NodeNetwork(observation_space, config)
+
+    def forward(self, obs: dict[str, Tensor]) -> Tensor:
+        """Q-values (B, A); `MASKED` for actions that the mask forbids."""
+        advantages, values = self.network(obs)
+        allowed = (obs["action_mask"] > 0).float()
+        mean = (advantages * allowed).sum(1, keepdim=True) / allowed.sum(1, keepdim=True).clamp(min=1.0)
+        return masked_logits(values + advantages - mean, obs)
+
+    def _predict(self, observation: dict[str, Tensor], deterministic: bool = True) -> Tensor:
+        return self(observation).argmax(dim=1)
+
+
+class NodeQPolicy(DQNPolicy):
+    """DQN's policy over two `NodeQNetwork`s; the greedy action is the best allowed one.
+
+    Args:
+        observation_space: A placement observation.
+        action_space: Discrete, one action per node or candidate and one to reject.
+        lr_schedule: Learning rate by remaining progress.
+        network: Fields of `NetworkConfig`.
+        **kwargs: Of `DQNPolicy`.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Discrete,
+        lr_schedule: Schedule,
+        network: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.network_kwargs = network or {}
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+    def make_q_net(self) -> NodeQNetwork:  # type: ignore[override]
+        """A fresh Q-network."""
+        return NodeQNetwork(self.observation_space, self.action_space, NetworkConfig(**self.network_kwargs))
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {"network": self.network_kwargs}
