@@ -41,8 +41,14 @@ def pick(values, mask, uniform):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def choose_rows(rule, integer, nodes, request, clock, mask, uniform, out):  # type: ignore[no-untyped-def]
-    """Best node of every row by `scores.RULES[rule]` (not FGD). `nodes` (B,N,F), `uniform` (B,) or negative."""
+def choose_rows(form, seen, uniform, out):  # type: ignore[no-untyped-def]
+    """Best node of every row by a rule other than FGD.
+
+    `form` is (index into `scores.RULES`, integer), `seen` the observed (nodes, request, clock, mask), each with leading
+    axis B; `uniform` (B,) as in `pick`.
+    """
+    rule, integer = form
+    nodes, request, clock, mask = seen
     values = np.empty(nodes.shape[1])
     for b in range(len(out)):
         for n in range(nodes.shape[1]):
@@ -54,22 +60,15 @@ def choose_rows(rule, integer, nodes, request, clock, mask, uniform, out):  # ty
 @kernel
 def change_of(row, request, mix, weight, integer):  # type: ignore[no-untyped-def]
     """Fragmentation change (milli-GPU) of placing `request` on the node `row`; slots are restored on return."""
-    return fragmentation_change(
-        row[CPU],
-        row[GPU : GPU + MAX_GPUS_PER_NODE],
-        int(row[GPU_TYPE]),
-        request[REQ_CPU],
-        int(request[REQ_GPUS]),
-        request[REQ_MILLI],
-        mix,
-        weight,
-        integer,
-    )
+    node = (row[CPU], row[GPU : GPU + MAX_GPUS_PER_NODE], int(row[GPU_TYPE]))
+    need = (request[REQ_CPU], int(request[REQ_GPUS]), request[REQ_MILLI])
+    return fragmentation_change(node, need, mix, weight, integer)
 
 
 @kernel
-def fgd_rows(nodes, request, clock, mask, uniform, mix, integer, out):  # type: ignore[no-untyped-def]
-    """FGD's node of every row, computed afresh. `nodes` is scratch-modified and restored."""
+def fgd_rows(integer, seen, uniform, mix, out):  # type: ignore[no-untyped-def]
+    """FGD's node of every row, computed afresh. The observed nodes are changed and restored."""
+    nodes, request, clock, mask = seen
     values, weight = np.empty(nodes.shape[1]), np.empty(len(mix.gpus))
     for b in range(len(out)):
         for n in range(nodes.shape[1]):
@@ -108,15 +107,16 @@ def _note_changes(nodes, seen, version):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fgd_rows_cached(nodes, request, mask, uniform, mix, integer, cache, out):  # type: ignore[no-untyped-def]
+def fgd_rows_cached(integer, seen, uniform, mix, cache, out):  # type: ignore[no-untyped-def]
     """As `fgd_rows` on whole node tables, recomputing only nodes that changed since the same kind of request.
 
     The cache is keyed by content: a node counts as changed when the observation shows other free resources.
     """
-    shapes, count, seen, version, score, stamp = cache
+    nodes, request, _, mask = seen
+    shapes, count, last, version, score, stamp = cache
     weight = np.empty(len(mix.gpus))
     for b in range(len(out)):
-        _note_changes(nodes[b], seen[b], version[b])
+        _note_changes(nodes[b], last[b], version[b])
         k = _shape_index(request[b], 0.0, shapes, count)
         for n in range(nodes.shape[1]):
             if mask[b, n] and stamp[b, k, n] != version[b, n]:

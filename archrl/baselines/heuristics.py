@@ -88,8 +88,7 @@ class ScoreFit(Heuristic):
 
     def _choose(self, observation: Observation, out: NDArray[np.int64]) -> None:
         uniform = self._uniform(len(out)) if self._random else np.full(len(out), -1.0)
-        nodes, request, clock = observation["nodes"], observation["request"], observation["clock"]
-        choose.choose_rows(self._rule, self._integer, nodes, request, clock, observation["action_mask"], uniform, out)
+        choose.choose_rows((self._rule, self._integer), _seen(observation), uniform, out)
 
 
 class FragmentationGradientDescent(Heuristic):
@@ -106,18 +105,16 @@ class FragmentationGradientDescent(Heuristic):
         super().__init__(_label("fgd", score, tie), seed)
         _check_forms(score, tie)
         self._mix, self._integer, self._random = mix_levels(mix), score == "integer", tie == "random"
-        self._has_types = bool((mix.gpu_type_mask != -1).any())
         self._cache: tuple[NDArray[Any], ...] | None = None
 
     def _choose(self, observation: Observation, out: NDArray[np.int64]) -> None:
         uniform = self._uniform(len(out)) if self._random else np.full(len(out), -1.0)
-        nodes, request, mask = observation["nodes"], observation["request"], observation["action_mask"]
-        nodes = nodes if nodes.flags.writeable else nodes.copy()
-        cache = None if "candidates" in observation else self._cache_for(*nodes.shape[:2])
+        seen = _seen(observation)
+        cache = None if "candidates" in observation else self._cache_for(*seen[0].shape[:2])
         if cache is None:
-            choose.fgd_rows(nodes, request, observation["clock"], mask, uniform, self._mix, self._integer, out)
+            choose.fgd_rows(self._integer, seen, uniform, self._mix, out)
         else:
-            choose.fgd_rows_cached(nodes, request, mask, uniform, self._mix, self._integer, cache, out)
+            choose.fgd_rows_cached(self._integer, seen, uniform, self._mix, cache, out)
 
     def _cache_for(self, rows: int, nodes: int) -> tuple[NDArray[Any], ...] | None:
         """Cache arrays for this batch shape, grown before the kernel could run out of entries."""
@@ -171,6 +168,13 @@ class CostAware(Heuristic):
         if "candidates" not in observation:
             return self._node_hour_usd[None, :]
         return self._node_hour_usd[np.maximum(observation["candidates"], 0)]
+
+
+def _seen(observation: Observation) -> tuple[NDArray[Any], ...]:
+    """What the kernels read; a read-only node table is copied, because FGD tries slots in place."""
+    nodes = observation["nodes"]
+    nodes = nodes if nodes.flags.writeable else nodes.copy()
+    return nodes, observation["request"], observation["clock"], observation["action_mask"]
 
 
 def _free_gpu(nodes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,17 +26,9 @@ def fgd_change(s, b, n, u):  # type: ignore[no-untyped-def]
     """Fragmentation change (milli-GPU) of placing specification `u` on node `n`, cached until the node changes."""
     shape = s.spec_shape[u]
     if s.fgd_version[b, shape, n] != s.version[b, n]:
-        s.fgd_score[b, shape, n] = fragmentation_change(
-            s.cpu_free[b, n],
-            gpu_slots(s, b, n),
-            s.gpu_type[n],
-            s.spec_cpu[u],
-            s.spec_gpus[u],
-            s.spec_milli[u],
-            levels(s),
-            s.weight[b],
-            False,
-        )
+        node = (s.cpu_free[b, n], gpu_slots(s, b, n), s.gpu_type[n])
+        need = (s.spec_cpu[u], s.spec_gpus[u], s.spec_milli[u])
+        s.fgd_score[b, shape, n] = fragmentation_change(node, need, levels(s), s.weight[b], False)
         s.fgd_version[b, shape, n] = s.version[b, n]
     return s.fgd_score[b, shape, n]
 

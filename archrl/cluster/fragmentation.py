@@ -121,10 +121,10 @@ def take_whole(gpu_free, gpu_count):  # type: ignore[no-untyped-def]
 @kernel
 def _is_repeat(gpu_free, slot):  # type: ignore[no-untyped-def]
     """Whether an earlier slot has as much free as `slot`."""
+    repeats = 0
     for g in range(slot):
-        if gpu_free[g] == gpu_free[slot]:
-            return True
-    return False
+        repeats += gpu_free[g] == gpu_free[slot]
+    return repeats > 0
 
 
 @kernel
@@ -165,12 +165,14 @@ def _whole_after(gpu_free, gpus, mix, weight):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fragmentation_change(cpu_free, gpu_free, gpu_type, cpu, gpus, milli, mix, weight, integer):  # type: ignore[no-untyped-def]
-    """Change of F_n (milli-GPU) when a request (`cpu`, `gpus`, `milli`) is placed on a node that holds it.
+def fragmentation_change(node, need, mix, weight, integer):  # type: ignore[no-untyped-def]
+    """Change of F_n (milli-GPU) when a request is placed on a node that holds it.
 
-    A shared request takes its best FGD slot, whole GPUs the first empty slots. `weight` (V,) is scratch; `gpu_free` is
-    restored on return.
+    `node` is (cpu_free, gpu_free, gpu_type), `need` (cpu, gpus, milli). A shared request takes its best FGD slot, whole
+    GPUs the first empty slots. `weight` (V,) is scratch; `gpu_free` is restored on return.
     """
+    cpu_free, gpu_free, gpu_type = node
+    cpu, gpus, milli = need
     if gpu_type < 0:
         return 0.0
     before = node_fragmentation(cpu_free, gpu_free, gpu_type, mix, weight)
@@ -183,9 +185,11 @@ def fragmentation_change(cpu_free, gpu_free, gpu_type, cpu, gpus, milli, mix, we
 
 
 @kernel
-def shared_slot(rule, cpu_free, gpu_free, gpu_type, cpu, milli, mix, weight, uniform):  # type: ignore[no-untyped-def]
-    """Slot of a shared request by `schema.SLOT_RULES[rule]`; -1 when none fits."""
-    if rule == SLOT_FGD or rule == SLOT_FGD_INTEGER:
+def shared_slot(rule, node, need, mix, weight, uniform):  # type: ignore[no-untyped-def]
+    """Slot of a shared request by `schema.SLOT_RULES[rule]`; -1 when none fits. Arguments as `fragmentation_change`."""
+    cpu_free, gpu_free, gpu_type = node
+    cpu, _, milli = need
+    if rule in (SLOT_FGD, SLOT_FGD_INTEGER):
         before = node_fragmentation(cpu_free, gpu_free, gpu_type, mix, weight)
         admitted(cpu_free - cpu, gpu_type, mix, weight)
         return best_fgd_slot(gpu_free, milli, mix, weight, before, rule == SLOT_FGD_INTEGER)[0]

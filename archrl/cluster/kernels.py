@@ -46,7 +46,8 @@ def update_node(s, b, n):  # type: ignore[no-untyped-def]
     s.gpu_idle[b, n], s.gpu_max[b, n] = idle, most
     row[COL_CPU], row[COL_MEM] = s.cpu_free[b, n], s.mem_free[b, n]
     if s.params[TRACK_FRAG] != 0.0:
-        row[COL_FRAG] = max(0.0, node_fragmentation(s.cpu_free[b, n], gpu_slots(s, b, n), s.gpu_type[n], levels(s), s.weight[b]))
+        slots, mix = gpu_slots(s, b, n), levels(s)
+        row[COL_FRAG] = max(0.0, node_fragmentation(s.cpu_free[b, n], slots, s.gpu_type[n], mix, s.weight[b]))
     if s.version.shape[1] > 0:
         s.version[b, n] += 1
 
@@ -116,17 +117,9 @@ def choose_slots(s, b, n, i):  # type: ignore[no-untyped-def]
         return 0
     if s.spec_milli[u] == GPU_MILLI:
         return take_whole(gpu_slots(s, b, n), s.spec_gpus[u])
-    slot = shared_slot(
-        int(s.params[SLOT_RULE]),
-        s.cpu_free[b, n],
-        gpu_slots(s, b, n),
-        s.gpu_type[n],
-        s.spec_cpu[u],
-        s.spec_milli[u],
-        levels(s),
-        s.weight[b],
-        s.uniform[b, i],
-    )
+    node = (s.cpu_free[b, n], gpu_slots(s, b, n), s.gpu_type[n])
+    need = (s.spec_cpu[u], s.spec_gpus[u], s.spec_milli[u])
+    slot = shared_slot(int(s.params[SLOT_RULE]), node, need, levels(s), s.weight[b], s.uniform[b, i])
     return 1 << slot
 
 

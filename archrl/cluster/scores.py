@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 
-
 from archrl.cluster import schema
 from archrl.cluster.jit import kernel
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE
@@ -98,7 +97,7 @@ def gpu_packing(row, req, integer):  # type: ignore[no-untyped-def]
 
 @kernel
 def gpu_clustering(row, req, integer):  # type: ignore[no-untyped-def]
-    """Nodes that hold only the request's size class (75..100), also others (50..75), none (25..50), only others (0..25).
+    """Only the request's size class on the node (75..100), also others (50..75), none (25..50), only others (0..25).
 
     Within a band fuller nodes score higher. Size classes count GPU requests only.
     """

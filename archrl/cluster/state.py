@@ -2,7 +2,9 @@
 
 Axes: B rows, N nodes, P requests (longest episode of the task), U request specifications, J mix entries, G groups,
 S = 8 GPU slots, C size classes, T cost terms, A actions, F node features, R request features, Q clock features,
-K candidates (0 without), D candidate features, V levels of the mix, H request shapes, L = N with candidates (else 0), W parameters. Static tables (fleet, catalogue, mix) are shared by all rows and never copied.
+K candidates (0 without), D candidate features, V levels of the mix, H request shapes, L = N with candidates (else 0),
+W parameters, D1 and D2 columns of a request record. Static tables (fleet, catalogue,
+mix) are shared by all rows and never copied.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class ClusterState(NamedTuple):
     spec_group_limit: Annotated[NDArray[np.int32], "U"]
     spec_priority: Annotated[NDArray[np.int32], "U"]
     spec_class: Annotated[NDArray[np.int32], "U"]  # size class
-    spec_shape: Annotated[NDArray[np.int32], "U"]  # index of the distinct (cpu, gpus, milli, types): key of the FGD score cache
+    spec_shape: Annotated[NDArray[np.int32], "U"]  # distinct (cpu, gpus, milli, types): key of fgd_score
     # workload mix, static, see fragmentation.MixLevels
     mix_share: Annotated[NDArray[np.float64], "J"]
     mix_cpu: Annotated[NDArray[np.int32], "J"]
@@ -73,7 +75,7 @@ class ClusterState(NamedTuple):
     step_cost_usd: Annotated[NDArray[np.float64], "B T"]
     truncated: Annotated[NDArray[np.uint8], "B"]
     mask: Annotated[NDArray[np.int8], "B A"]
-    node_table: Annotated[NDArray[np.float32], "B N F"]  # columns schema.NODE_FEATURES: node state and observation
+    node_table: Annotated[NDArray[np.float32], "B N F"]  # schema.NODE_FEATURES: state and observation of a node
     request: Annotated[NDArray[np.float32], "B R"]
     clock: Annotated[NDArray[np.float32], "B Q"]
     # candidates (K = 0 without)
@@ -123,7 +125,6 @@ PARAMS = ("slot_rule", "allow_reject", "track_fragmentation", "fragmentation_usd
 PARAM_SLOT_RULE, PARAM_ALLOW_REJECT, PARAM_TRACK_FRAG, PARAM_FRAG_USD, PARAM_GPU_CAPACITY = range(len(PARAMS))
 
 
-
 class StateSpec(NamedTuple):
     """What `allocate` needs besides the tables. `num_candidates` 0: every node is an action."""
 
@@ -141,15 +142,23 @@ def size_class(gpu_count: NDArray[np.int32], gpu_milli: NDArray[np.int32]) -> ND
     return np.where(gpu_count == 0, 0, np.where(gpu_milli < 1000, 1, whole)).astype(np.int32)
 
 
-def allocate(nodes: NodeTable, catalogue: RequestCatalogue, mix: PodMix, num_envs: int, spec: StateSpec) -> ClusterState:
+def allocate(
+    nodes: NodeTable, catalogue: RequestCatalogue, mix: PodMix, num_envs: int, spec: StateSpec
+) -> ClusterState:
     """Arrays for `num_envs` rows; every row must be filled by `kernels.reset_row` before it is stepped."""
     from archrl.cluster.handle import bind
 
     arrays = _static_arrays(nodes, catalogue, mix) | _params(nodes, spec)
-    shapes = max(1, int(arrays["spec_shape"].max()) + 1)
-    arrays |= _row_arrays(num_envs, len(nodes), int(catalogue.group_idx.max()) + 1, shapes, spec)
-    arrays["weight"] = np.zeros((num_envs, len(arrays["mix_gpus"])))
-    return bind(arrays)
+    sizes = _row_sizes(num_envs, len(nodes), spec)
+    sizes["G"] = int(catalogue.group_idx.max()) + 1
+    sizes["H"] = int(arrays["spec_shape"].max()) + 1
+    sizes["V"] = len(arrays["mix_gpus"])
+    layout = {
+        name: (dtype, tuple(sizes[axis] for axis in axes))
+        for name, (dtype, axes) in FIELDS.items()
+        if name not in arrays
+    }
+    return bind(arrays | _carve(layout))
 
 
 def _static_arrays(nodes: NodeTable, catalogue: RequestCatalogue, mix: PodMix) -> dict[str, np.ndarray]:
@@ -201,54 +210,32 @@ def _params(nodes: NodeTable, spec: StateSpec) -> dict[str, np.ndarray]:
     return {"params": np.array(values, np.float64)}
 
 
-def _row_arrays(rows: int, nodes: int, groups: int, shapes: int, spec: StateSpec) -> dict[str, np.ndarray]:
+def _row_sizes(rows: int, nodes: int, spec: StateSpec) -> dict[str, int]:
+    """Length of every axis that does not come from a table, by its symbol."""
     from archrl.cluster.scores import NUM_SCORES
 
-    requests, places, classes = spec.num_requests, spec.num_candidates, schema.NUM_SIZE_CLASSES
-    actions = (places or nodes) + 1
-    cached = nodes if places else 0
-    layout: dict[str, tuple[type, tuple[int, ...]]] = {
-        "request_real": (np.float64, (rows, requests, len(schema.REQUEST_REAL))),
-        "request_int": (np.int32, (rows, requests, len(schema.REQUEST_INT))),
-        "uniform": (np.float32, (rows, requests)),
-        "n_requests": (np.int32, (rows,)),
-        "end_s": (np.float64, (rows,)),
-        "cpu_free": (np.int32, (rows, nodes)),
-        "mem_free": (np.int32, (rows, nodes)),
-        "gpu_idle": (np.int16, (rows, nodes)),
-        "gpu_max": (np.int16, (rows, nodes)),
-        "group_live": (np.int16, (rows, nodes, groups)),
-        "cursor": (np.int32, (rows,)),
-        "steps": (np.int32, (rows,)),
-        "departed": (np.int32, (rows,)),
-        "now_s": (np.float64, (rows,)),
-        "busy_usd_per_hour": (np.float64, (rows,)),
-        "busy_nodes": (np.int32, (rows,)),
-        "cost_usd": (np.float64, (rows, len(schema.COST_TERMS))),
-        "rejected": (np.int32, (rows, classes)),
-        "arrived": (np.int32, (rows, classes)),
-        "arrived_gpu_milli": (np.int64, (rows,)),
-        "allocated_gpu_milli": (np.int64, (rows,)),
-        "violations": (np.int32, (rows,)),
-        "step_cost_usd": (np.float64, (rows, len(schema.COST_TERMS))),
-        "truncated": (np.uint8, (rows,)),
-        "mask": (np.int8, (rows, actions)),
-        "node_table": (np.float32, (rows, nodes, schema.NUM_NODE_FEATURES)),
-        "request": (np.float32, (rows, schema.NUM_REQUEST_FEATURES)),
-        "clock": (np.float32, (rows, schema.NUM_CLOCK_FEATURES)),
-        "candidates": (np.int32, (rows, places)),
-        "candidate_table": (np.float32, (rows, places, schema.NUM_NODE_FEATURES + NUM_SCORES)),
-        "version": (np.int32, (rows, cached)),
-        "feasible": (np.int8, (rows, cached)),
-        "fgd_score": (np.float32, (rows, shapes, cached)),
-        "fgd_version": (np.int32, (rows, shapes, cached)),
+    places = spec.num_candidates
+    return {
+        "B": rows,
+        "N": nodes,
+        "P": spec.num_requests,
+        "D1": len(schema.REQUEST_REAL),
+        "D2": len(schema.REQUEST_INT),
+        "T": len(schema.COST_TERMS),
+        "C": schema.NUM_SIZE_CLASSES,
+        "A": (places or nodes) + 1,
+        "F": schema.NUM_NODE_FEATURES,
+        "R": schema.NUM_REQUEST_FEATURES,
+        "Q": schema.NUM_CLOCK_FEATURES,
+        "K": places,
+        "D": schema.NUM_NODE_FEATURES + NUM_SCORES,
+        "L": nodes if places else 0,
     }
-    return _carve(layout)
 
 
-def _carve(layout: dict[str, tuple[type, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+def _carve(layout: dict[str, tuple[np.dtype, tuple[int, ...]]]) -> dict[str, np.ndarray]:
     """Zeroed arrays that share one block, so that the operating system can back it with large pages."""
-    sizes = {name: int(np.prod(shape)) * np.dtype(dtype).itemsize for name, (dtype, shape) in layout.items()}
+    sizes = {name: int(np.prod(shape)) * dtype.itemsize for name, (dtype, shape) in layout.items()}
     block = np.zeros(sum(size + -size % CACHE_LINE_BYTES for size in sizes.values()) + CACHE_LINE_BYTES, np.uint8)
     offset, arrays = -block.ctypes.data % CACHE_LINE_BYTES, {}
     for name, (dtype, shape) in layout.items():

@@ -1,4 +1,4 @@
-"""# archrl/Placement-v0: online placement of requests on a cluster
+"""archrl/Placement-v0: online placement of requests on a cluster.
 
 ## Description
 
@@ -110,13 +110,14 @@ class PlacementState(NamedTuple):
 
     def fork(self) -> PlacementState:
         """An independent copy of all rows."""
-        return PlacementState(self.cluster.copy(), *(array.copy() for array in self[1:]))
+        arrays: Any = [array.copy() for array in self[1:]]
+        return PlacementState(self.cluster.copy(), *arrays)
 
 
 class PlacementTask:
     """Online placement as a `Task`, over a source of scenarios."""
 
-    cost_terms = schema.COST_TERMS
+    cost_terms: tuple[str, ...] = schema.COST_TERMS
 
     def __init__(self, config: PlacementConfig, source: ScenarioSource, split: Split = "train") -> None:
         self.config, self.source, self.split = config, source, split
@@ -147,7 +148,7 @@ class PlacementTask:
             fragmentation_usd_per_gpu=self.config.fragmentation_usd_per_gpu,
         )
         cluster = allocate(self.nodes, self.catalogue, self.mix, num_envs, spec)
-        flags = [np.zeros(num_envs, np.bool_) for _ in range(3)]
+        flags: Any = [np.zeros(num_envs, np.bool_) for _ in range(3)]
         mix = np.repeat(self._mix_row[None, :], num_envs, axis=0)
         return PlacementState(cluster, *flags, np.zeros(num_envs, np.int64), mix)
 

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from archrl.cluster.candidates import MIN_CANDIDATES
 from archrl.config import Config, closest_match
 from archrl.errors import ConfigError
-from archrl.scenarios.prices import LIST_PRICES
 
 ScenarioKind = Literal["timed", "inflation", "synthetic", "toy"]
 SlotRule = Literal["best_fit", "first_fit", "worst_fit", "random", "fgd", "fgd_integer"]
@@ -97,7 +96,5 @@ def resolve(preset: str, overrides: dict[str, object]) -> PlacementConfig:
     from archrl.config import load_config, to_dict
 
     if preset not in PRESETS:
-        raise ConfigError(
-            f"preset: got {preset!r}; allowed: {', '.join(PRESETS)}{closest_match(str(preset), PRESETS)}"
-        )
+        raise ConfigError(f"preset: got {preset!r}; allowed: {', '.join(PRESETS)}{closest_match(str(preset), PRESETS)}")
     return load_config(to_dict(PRESETS[preset]) | overrides, PlacementConfig)

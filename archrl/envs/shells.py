@@ -115,6 +115,7 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Start an episode; see the class for `options`."""
         options = _check_options(options, ("scenario",))
         if seed is not None:
             super().reset(seed=check_seed(seed))
@@ -124,6 +125,7 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         return self._observation(), self._info()
 
     def step(self, action: Any) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+        """One decision; at the end of an episode `info["metrics"]` has its domain metrics."""
         check_actions(self.action_space, action, self._action)
         self.task.step(self._state, self._actions)
         out = self._out
@@ -135,6 +137,7 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         return self._observation(), reward, terminated, truncated, info
 
     def render(self) -> Any:
+        """A picture of the row in the render mode."""
         return None if self.render_mode is None else self.task.render(self._state, 0, self.render_mode)
 
     def _observation(self) -> dict[str, NDArray[Any]]:
@@ -215,6 +218,7 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Start episodes in all rows, or in those of `options["reset_mask"]`."""
         options = _check_options(options, ("scenarios", "reset_mask"))
         rows = np.flatnonzero(options.get("reset_mask", self._all))
         self._streams.reseed(seed)
@@ -228,6 +232,7 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
     def step(
         self, actions: NDArray[Any]
     ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """One decision in every row."""
         check_actions(self.action_space, actions, self._actions)
         if self._ended.any():
             return self._step_after_end()
@@ -273,6 +278,7 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
         return self._observation(), reward, terminated, truncated, infos
 
     def render(self) -> tuple[Any, ...] | None:
+        """One picture per row in the render mode."""
         if self.render_mode is None:
             return None
         return tuple(self.task.render(self._state, row, self.render_mode) for row in range(self.num_envs))
