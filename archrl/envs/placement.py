@@ -148,9 +148,14 @@ class PlacementTask:
             fragmentation_usd_per_gpu=self.config.fragmentation_usd_per_gpu,
         )
         cluster = allocate(self.nodes, self.catalogue, self.mix, num_envs, spec)
-        flags: Any = [np.zeros(num_envs, np.bool_) for _ in range(3)]
-        mix = np.repeat(self._mix_row[None, :], num_envs, axis=0)
-        return PlacementState(cluster, *flags, np.zeros(num_envs, np.int64), mix)
+        return PlacementState(
+            cluster,
+            refused=np.zeros(num_envs, np.bool_),
+            executed=np.zeros(num_envs, np.bool_),
+            terminated=np.zeros(num_envs, np.bool_),
+            slots=np.zeros(num_envs, np.int64),
+            mix=np.repeat(self._mix_row[None, :], num_envs, axis=0),
+        )
 
     def reset_rows(self, state: PlacementState, rows: NDArray[np.int64], scenarios: list[PlacementScenario]) -> None:
         """Put scenarios into rows and start their episodes."""

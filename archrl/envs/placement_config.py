@@ -29,10 +29,24 @@ class PlacementConfig(Config):
     """Pod list of the trace."""
     num_nodes: int | None = Field(64, ge=1, le=100_000)
     """Nodes of the fleet, in proportion to the node types; None: all nodes of the trace."""
-    num_requests: int = Field(512, ge=1, le=1_000_000)
+    num_requests: int = Field(1024, ge=1, le=1_000_000)
     """Requests of an episode (timed, synthetic)."""
-    offered_load: float = Field(1.2, gt=0, le=100)
-    """Offered GPU demand / GPU capacity (timed, synthetic)."""
+    offered_load: float = Field(0.8, gt=0, le=100)
+    """Mean live GPU demand if everything were accepted / GPU capacity (timed, synthetic)."""
+    episode_hours: float | None = Field(24.0, gt=0, le=10_000)
+    """Length of every episode; None: lifetimes in real seconds (timed, synthetic)."""
+    overlays: int = Field(1, ge=1, le=1_000)
+    """Segments of the trace on top of each other, for episodes longer than a window (timed)."""
+    max_gpus: int = Field(8, ge=1, le=8)
+    """Only node types with at most this many GPUs (synthetic fleet)."""
+    typed_frac: float = Field(0.33, ge=0, le=1)
+    """Share of the GPU requests that name GPU types (synthetic)."""
+    high_priority_frac: float = Field(0.0, ge=0, le=1)
+    """Share of the requests that may be rejected only when they fit nowhere (synthetic)."""
+    grouped_frac: float = Field(0.0, ge=0, le=1)
+    """Share of the requests in an anti-affinity group (synthetic)."""
+    group_limit: int = Field(1, ge=1, le=1_000)
+    """Most requests of one group on one node (synthetic)."""
     inflation_ratio: float = Field(1.3, gt=0, le=10)
     """Total GPU demand / GPU capacity (inflation)."""
     lifetime_error_sigma: float = Field(0.5, ge=0, le=5)
@@ -71,9 +85,9 @@ class PlacementConfig(Config):
 
 PRESETS: dict[str, PlacementConfig] = {
     "toy": PlacementConfig(preset="toy", scenario="toy", num_nodes=3, num_requests=6),
-    "tiny": PlacementConfig(preset="tiny", num_nodes=8, num_requests=24, reward_scale_usd=1.0),
-    "small": PlacementConfig(preset="small", num_nodes=64, num_requests=512, reward_scale_usd=1.0),
-    "medium": PlacementConfig(preset="medium", num_nodes=256, num_requests=2048, reward_scale_usd=1.0),
+    "tiny": PlacementConfig(preset="tiny", num_nodes=8, num_requests=32, offered_load=0.5, max_gpus=2, reward_scale_usd=1.0),
+    "small": PlacementConfig(preset="small", num_nodes=64, num_requests=1024, reward_scale_usd=1.0),
+    "medium": PlacementConfig(preset="medium", num_nodes=256, num_requests=4096, reward_scale_usd=1.0),
     "openb": PlacementConfig(
         preset="openb",
         scenario="inflation",

@@ -5,13 +5,26 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
+import numpy as np
+
 from archrl.envs.placement_config import PlacementConfig
-from archrl.errors import TraceError
+from archrl.errors import ConfigError, TraceError
+from archrl.scenarios import fleet as fleets
+from archrl.scenarios.episode import EpisodeShape
+from archrl.scenarios.inflation import InflationSource
 from archrl.scenarios.prices import PRICE_BOOKS
 from archrl.scenarios.source import ScenarioSource
+from archrl.scenarios.synthetic import synthetic_fleet, synthetic_source
+from archrl.scenarios.synthetic_openb import OPENB_PARAMS
+from archrl.scenarios.synthetic_params import RequestOptions
+from archrl.scenarios.timed import TimedSource, request_pool
+from archrl.scenarios.toy import ToySource
+from archrl.traces.openb import read_openb_nodes, read_openb_pods
 
 DATA_VARIABLE = "ARCHRL_DATA"
 """Environment variable that names the folder with the trace sets."""
+SYNTHETIC_PODS = 8000
+"""Length of the request list behind an inflation episode of the generator; the openb list has 8,152."""
 
 
 def data_root(config: PlacementConfig) -> str:
@@ -31,31 +44,59 @@ def data_root(config: PlacementConfig) -> str:
 
 @lru_cache(maxsize=32)
 def build_source(config: PlacementConfig) -> ScenarioSource:
-    """The source of scenarios that a configuration names."""
-    prices = PRICE_BOOKS[config.price_book]
+    """The source of scenarios that a configuration names.
+
+    Raises:
+        TraceError: the trace is needed and missing or malformed.
+        ScenarioError: the numbers of the configuration do not go together.
+    """
     if config.scenario == "toy":
-        from archrl.scenarios.source import ToySource
-
         return ToySource()
-    if config.source == "openb":
-        return _openb(config, prices)
-    return _synthetic(config, prices)
+    return _openb(config) if config.source == "openb" else _synthetic(config)
 
 
-def _openb(config, prices):
-    from archrl.scenarios import fleet as fleets
-    from archrl.scenarios.source import InflationSource
-    from archrl.traces.openb import read_openb_nodes, read_openb_pods
-
-    root = data_root(config)
+def _openb(config: PlacementConfig) -> ScenarioSource:
+    root, prices = data_root(config), PRICE_BOOKS[config.price_book]
     nodes = fleets.fleet(read_openb_nodes(root), prices, config.num_nodes)
     pods = read_openb_pods(root, config.workload)
     specs, spec_idx = fleets.catalogue(pods, nodes.gpu_types)
     mix = fleets.workload_mix(specs, spec_idx, config.mix_coverage)
     if config.scenario == "inflation":
         return InflationSource(nodes, specs, spec_idx, mix, prices, config.inflation_ratio)
-    raise NotImplementedError
+    if config.scenario == "synthetic":
+        return synthetic_source(OPENB_PARAMS, nodes, prices, _shape(config), _options(config), config.mix_coverage)
+    return TimedSource(
+        nodes=nodes,
+        catalogue=specs,
+        mix=mix,
+        prices=prices,
+        shape=_shape(config),
+        pool=request_pool(pods, spec_idx, specs, nodes),
+        overlays=config.overlays,
+    )
 
 
-def _synthetic(config, prices):
-    raise NotImplementedError
+def _synthetic(config: PlacementConfig) -> ScenarioSource:
+    prices = PRICE_BOOKS[config.price_book]
+    if config.num_nodes is None:
+        raise ConfigError("num_nodes: got None; allowed with source='synthetic': a number of nodes")
+    nodes = synthetic_fleet(OPENB_PARAMS, config.num_nodes, prices, config.max_gpus)
+    source = synthetic_source(OPENB_PARAMS, nodes, prices, _shape(config), _options(config), config.mix_coverage)
+    if config.scenario == "synthetic":
+        return source
+    pods = np.repeat(np.arange(len(source.share)), np.round(source.share * SYNTHETIC_PODS).astype(int))
+    spec_idx = pods.astype(np.int32)
+    return InflationSource(nodes, source.catalogue, spec_idx, source.mix, prices, config.inflation_ratio)
+
+
+def _shape(config: PlacementConfig) -> EpisodeShape:
+    return EpisodeShape(config.num_requests, config.offered_load, config.lifetime_error_sigma, config.episode_hours)
+
+
+def _options(config: PlacementConfig) -> RequestOptions:
+    return RequestOptions(
+        typed_frac=config.typed_frac,
+        high_priority_frac=config.high_priority_frac,
+        grouped_frac=config.grouped_frac,
+        group_limit=config.group_limit,
+    )
