@@ -56,7 +56,7 @@ class MaskedDQN(DQN):
 
     def _explore(self, greedy: NDArray[Any], observation: Any, rate: float) -> NDArray[Any]:
         mask = np.asarray(observation["action_mask"])
-        keys = self.explore_rng.random(mask.shape) * (mask > 0)
+        keys = np.where(mask > 0, self.explore_rng.random(mask.shape), -1.0)
         explores = self.explore_rng.random(greedy.shape) < rate
         return np.where(explores, keys.argmax(axis=-1), greedy)
 
