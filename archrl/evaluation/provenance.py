@@ -1,0 +1,54 @@
+"""How a result came about: command line, versions, revision, and a stamp that says whether old rows still hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from archrl.config import Config, to_dict
+
+PACKAGES = (
+    *("archrl", "gymnasium", "highspy", "linopy", "numba", "numpy", "pandas", "sb3-contrib", "scipy"),
+    *("stable-baselines3", "torch"),
+)
+
+
+def describe(command: str) -> dict[str, Any]:
+    """Command line, interpreter, versions and revision; a package that is not installed is None."""
+    versions = {name: _version(name) for name in PACKAGES}
+    return {"command": command, "python": platform.python_version(), "versions": versions, "revision": _revision()}
+
+
+def stamp(config: Config, fingerprints: Iterable[str]) -> str:
+    """SHA-256 of the configuration, the scenarios and the kernels' sources: equal stamps, equal results."""
+    from archrl.cluster.jit import sources_stamp
+
+    text = json.dumps(to_dict(config), sort_keys=True)
+    return hashlib.sha256("\0".join([text, sources_stamp(), *fingerprints]).encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    """Commit of the sources, with `+changes` when files differ from it; None outside a checkout."""
+    folder = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        result = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+        return result.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

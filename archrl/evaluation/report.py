@@ -1,0 +1,142 @@
+"""What an experiment publishes: the summary table with a caption that names its data, and the figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from archrl.envs.placement_config import PlacementConfig
+from archrl.evaluation.bench import Bench
+from archrl.evaluation.figures import (
+    cost_figure,
+    cost_terms_figure,
+    paired_difference_figure,
+    performance_profile_figure,
+    save_figure,
+)
+from archrl.evaluation.records import strata
+from archrl.evaluation.statistics import performance_profile
+from archrl.evaluation.summary import BOUND, case_bounds, cost_ratios, policy_label
+from archrl.evaluation.tables import display_parts, summary_table, table_caption, write_tables
+from archrl.evaluation.tuning import candidates
+from archrl.seeding import rng_for
+from archrl.traces.registry import trace_set
+
+PROFILE_LINES = 7
+"""Policies in the performance profile: the cheapest ones, and all that learn."""
+PROFILE_POINTS = 60
+CONSOLE_COLUMNS = ("Policy", "Cost IQM", "Gap to bound", "Gap closed", "p (Holm)", "Violations", "Decision")
+"""Columns of the result table that a console shows, by how they begin."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A summary table, the rows behind it, and its caption."""
+
+    table: pd.DataFrame
+    frame: pd.DataFrame
+    caption: str
+    seed: int
+
+    def text(self) -> str:
+        """Caption and the main columns, for a console of any width."""
+        part = display_parts(self.table)[0]
+        shown = [name for name in part.columns if name.startswith(CONSOLE_COLUMNS)]
+        return f"{self.caption}\n\n{part[shown].to_string(index=False)}\n"
+
+
+def make_report(bench: Bench, frame: pd.DataFrame) -> Report:
+    """Summarise the rows of an experiment.
+
+    Raises:
+        ConfigError: The reference is no heuristic of the experiment.
+    """
+    config = bench.config
+    table = summary_table(
+        frame,
+        config.reference,
+        rng=rng_for(config.seed, "bootstrap", "summary"),
+        level=config.level,
+        resamples=config.resamples,
+    )
+    caption = f"{table_caption(table, data_source(bench.env))} {_protocol(bench)}".strip()
+    return Report(table, frame, caption, config.seed)
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write tables (Markdown, LaTeX, CSV) and figures (PNG), each whole or not at all.
+
+    Raises:
+        ArchrlError: A file cannot be written.
+    """
+    paths = write_tables(report.table, folder, "table", report.caption)
+    figures = {"cost": cost_figure(report.table), "terms": cost_terms_figure(report.table)}
+    if report.table["difference_usd"].notna().any():
+        figures["difference"] = paired_difference_figure(report.table)
+    if (case_bounds(report.frame) > 0).all():
+        figures["profile"] = _profile_figure(report)
+    for name, figure in figures.items():
+        save_figure(figure, folder / f"{name}.png")
+        paths.append(folder / f"{name}.png")
+    return paths
+
+
+def data_source(env: PlacementConfig) -> str:
+    """Where the scenarios of an environment come from, in words for a caption."""
+    nodes = "all nodes of the trace" if env.num_nodes is None else f"{env.num_nodes} nodes"
+    if env.scenario == "toy":
+        return "the toy scenario on 3 nodes, made by hand"
+    if env.source == "synthetic":
+        kind = "the FGD inflation protocol on it" if env.scenario == "inflation" else _load(env)
+        return f"built-in synthetic generator, not a recorded trace ({kind}; {nodes})"
+    paper = trace_set("openb_gpu2023").source.partition(",")[0]
+    if env.scenario == "inflation":
+        kind = f"inflation to {100 * env.inflation_ratio:g} % of the GPU capacity, no departures"
+    elif env.scenario == "timed":
+        kind = f"recorded arrivals and run times, test window, {_load(env)}"
+    else:
+        kind = f"generator fitted to it, {_load(env)}"
+    return f"production trace openb ({paper}), pod list {env.workload!r}: {kind}; {nodes}"
+
+
+def _load(env: PlacementConfig) -> str:
+    return f"{env.num_requests} requests, offered GPU load {env.offered_load:g}"
+
+
+def _protocol(bench: Bench) -> str:
+    """Sentences on tuning and bounds: what every row was allowed to use."""
+    config, sentences = bench.config, []
+    if config.tuning.scenarios:
+        grid = len(candidates(config.tuning))
+        sentences.append(
+            f"tuned_heuristic: cheapest of {grid} candidates on {config.tuning.scenarios} validation scenarios "
+            f"({grid * config.tuning.scenarios} validation episodes)."
+        )
+    if config.bounds.method != "none":
+        kind = {"lower_bound": "certified relaxation", "exact": "clairvoyant integer program"}[config.bounds.method]
+        sentences.append(f"Bound: {kind}, at most {config.bounds.time_limit_s:g} s per scenario.")
+    return " ".join(sentences)
+
+
+def _profile_figure(report: Report) -> Figure:
+    ratios = cost_ratios(report.frame, "bound")
+    shown = _profiled(report.table)
+    worst = max(ratios[label].max() for label in shown)
+    thresholds = np.linspace(1.0, worst, PROFILE_POINTS)
+    groups = strata(case_bounds(report.frame).index)
+    rng = rng_for(report.seed, "bootstrap", "profile")
+    profiles = {label: performance_profile(ratios[label], thresholds, rng, groups) for label in shown}
+    return performance_profile_figure(profiles, "cost / certified bound")
+
+
+def _profiled(table: pd.DataFrame) -> list[str]:
+    """Labels of the cheapest policies and of every policy that learns, in order of cost."""
+    rows = table[table["information"] != BOUND].reset_index(drop=True)
+    learns = rows["training_seeds"] > 0
+    others = rows[~learns].head(max(PROFILE_LINES - int(learns.sum()), 2))
+    kept = rows[learns | rows.index.isin(others.index)]
+    return [policy_label(*key) for key in zip(kept["policy"], kept["information"], strict=True)]
