@@ -23,6 +23,9 @@ from archrl.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_WEEK
 
 FloatArray = NDArray[np.float64]
 HOURS, DAYS = 24, 7
+MAX_ITERATIONS = 2000
+CLOCK_S = 1.0
+"""Resolution of the times of a trace; shorter mean gaps cannot be told from 0."""
 
 
 class ArrivalProcess(Config):
@@ -127,13 +130,17 @@ def _rhythm(creation_s: FloatArray, slots: int, slot_s: float) -> tuple[float, .
 
 
 def _fit_batches(gap_s: FloatArray, same: NDArray[np.bool_]) -> tuple[float, float]:
-    """Share of gaps within a batch, and their mean in seconds."""
-    share, batch_gap_s, other_gap_s, other_same = 0.2, float(np.median(gap_s)) / 10.0, float(gap_s.mean()), 0.1
-    for _ in range(2000):
+    """Share of gaps within a batch, and their mean in seconds, at least the resolution of the clock."""
+    share, other_gap_s, other_same = 0.2, float(gap_s.mean()), 0.1
+    batch_gap_s = max(CLOCK_S, float(np.median(gap_s)) / 10.0)
+    for _ in range(MAX_ITERATIONS):
+        before = share, batch_gap_s
         within = np.where(same, share / batch_gap_s * np.exp(-gap_s / batch_gap_s), 0.0)
         other = (1.0 - share) / other_gap_s * np.exp(-gap_s / other_gap_s) * np.where(same, other_same, 1 - other_same)
         belongs = within / (within + other)
-        share, batch_gap_s = float(belongs.mean()), float((belongs * gap_s).sum() / belongs.sum())
+        share, batch_gap_s = float(belongs.mean()), max(CLOCK_S, float((belongs * gap_s).sum() / belongs.sum()))
         other_gap_s = float(((1.0 - belongs) * gap_s).sum() / (1.0 - belongs).sum())
         other_same = float((1.0 - belongs)[same].sum() / (1.0 - belongs).sum())
+        if np.allclose((share, batch_gap_s), before, rtol=1e-9, atol=0.0):
+            break
     return share, batch_gap_s

@@ -72,11 +72,13 @@ class LogNormalMixture(Config):
 
     def log_quantiles(self) -> tuple[FloatArray, FloatArray]:
         """Table (z, ln t) with F(t) = Phi(z), by which a standard normal becomes a lifetime: exp(interp(z))."""
-        from scipy.special import ndtri
+        from scipy.special import ndtr, ndtri
 
-        mu, sigma = np.array(self.mu), np.array(self.sigma)
+        weight, mu, sigma = (np.array(part) for part in (self.weight, self.mu, self.sigma))
         x = np.linspace((mu - QUANTILE_Z_MAX * sigma).min(), (mu + QUANTILE_Z_MAX * sigma).max(), QUANTILE_POINTS)
-        z = ndtri(self.cdf(np.exp(x)))
+        scaled = (x[:, None] - mu) / sigma
+        below, above = ndtr(scaled) @ weight, ndtr(-scaled) @ weight
+        z = np.where(below < above, ndtri(below), -ndtri(above))
         inside = np.abs(z) <= QUANTILE_Z_MAX
         return z[inside], x[inside]
 

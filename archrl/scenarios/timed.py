@@ -13,6 +13,9 @@ What becomes of the pods of an openb list (`PoolCounts` has the numbers):
   it; the arrival is the creation. Pods that ran for 0 seconds are left out.
 * Pods that fit on no node of the (sub-)fleet even when it is empty are left out.
 * A pod that was still running when the recording ended counts as departing then.
+
+The lists derived from `default` (`cpu*`, `gpushare*`) repeat or drop its pods together with their times, so that
+several requests may arrive in one instant.
 """
 
 from __future__ import annotations
@@ -79,6 +82,12 @@ def request_pool(pods: OpenbPods, spec_idx: IntArray, specs: RequestCatalogue, n
     return RequestPool(
         spec_idx[order], pods.creation_s[order], lifetime_s[order], PoolCounts(kept=len(order), **left_out)
     )
+
+
+def fewest_overlays(pool: RequestPool, num_requests: int) -> int:
+    """The least number of segments of which each takes at most half of every window, so that starts can vary."""
+    shortest = min(len(window) for window in windows(pool.creation_s).values())
+    return -(-num_requests // max(1, shortest // 2))
 
 
 @dataclass(frozen=True, kw_only=True)
