@@ -17,8 +17,8 @@ from archrl.cluster.kernels import gpu_slots, levels
 NUM_FEATURES = schema.NUM_NODE_FEATURES
 MIN_CANDIDATES = scores.NUM_FORMS
 """Smallest K for which no heuristic's optimum can be crowded out."""
-HASH_STEP = 0.6180339887498949
-"""Weyl sequence step (golden ratio - 1): spreads one uniform over the random candidates."""
+LARGEST_UNIFORM = 1.0 - 1e-9
+"""A uniform that float32 rounds up to 1 counts as this."""
 
 
 @kernel
@@ -56,17 +56,22 @@ def _best_by_rule(s, b, u, chosen):  # type: ignore[no-untyped-def]
 
 @kernel
 def _fill_at_random(s, b, chosen, count, feasible):  # type: ignore[no-untyped-def]
-    """Mark further feasible nodes, at most K in all."""
-    places, num_nodes = s.candidates.shape[1], len(s.cpu_capacity)
-    uniform = float(s.uniform[b, s.cursor[b]])
-    wanted = min(places, feasible)
-    while count < wanted:
-        uniform = (uniform + HASH_STEP) % 1.0
-        n = int(uniform * num_nodes)
-        while s.feasible[b, n] == 0 or chosen[n] == 1:
-            n = (n + 1) % num_nodes
-        chosen[n] = 1
-        count += 1
+    """Mark further feasible nodes, at most K in all: a systematic sample, in which each of them is equally likely.
+
+    Of r nodes left and m places, those with ranks floor((u + k) r / m), k = 0..m-1, are taken.
+    """
+    places, left = min(s.candidates.shape[1], feasible) - count, feasible - count
+    uniform = min(float(s.uniform[b, s.cursor[b]]), LARGEST_UNIFORM)
+    rank, taken = 0, 0
+    for n in range(len(chosen)):
+        if taken >= places:
+            break
+        if s.feasible[b, n] == 0 or chosen[n] == 1:
+            continue
+        if rank == int((uniform + taken) * left / places):
+            chosen[n] = 1
+            taken += 1
+        rank += 1
 
 
 @kernel

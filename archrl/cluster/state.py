@@ -83,7 +83,7 @@ class ClusterState(NamedTuple):
     candidate_table: Annotated[NDArray[np.float32], "B K D"]
     version: Annotated[NDArray[np.int32], "B L"]  # counts changes of the node
     feasible: Annotated[NDArray[np.int8], "B L"]  # exact feasibility of the current request
-    fgd_score: Annotated[NDArray[np.float32], "B H L"]  # cached fragmentation change by request shape, milli-GPU
+    fgd_score: Annotated[NDArray[np.float64], "B H L"]  # cached fragmentation change by request shape, milli-GPU
     fgd_version: Annotated[NDArray[np.int32], "B H L"]  # node version the cached score belongs to
     weight: Annotated[NDArray[np.float64], "B V"]  # scratch of the fragmentation kernels
     params: Annotated[NDArray[np.float64], "W"]  # scalars, see PARAMS
