@@ -9,11 +9,13 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from archrl.errors import ArchrlError
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes of every command; a wrong argument is 2."""
+KEPT = "what is finished is kept; run the same command again to continue"
 EXTRAS = {
     **dict.fromkeys(("torch", "stable_baselines3", "sb3_contrib", "tensorboard"), "agents"),
     **dict.fromkeys(("linopy", "highspy", "xarray"), "solvers"),
@@ -21,18 +23,20 @@ EXTRAS = {
 """Packages that belong to an extra, by import name."""
 
 
-def run_command(main: Callable[[], None], kept: str = "run the same command again to continue") -> int:
-    """Call `main` and return the exit code.
+def run_command(main: Callable[..., Any], *arguments: Any, kept: str = KEPT, **options: Any) -> int:
+    """Call `main(*arguments, **options)` and return the exit code.
 
     An error that archrl raises on purpose, a missing extra or Ctrl-C is one message on standard error. Anything else
     is a defect and keeps its traceback.
 
     Args:
-        main: The command, arguments already parsed.
+        main: The command.
+        *arguments: Passed on.
         kept: Said after an interruption: what is kept and how to go on.
+        **options: Passed on.
     """
     try:
-        main()
+        main(*arguments, **options)
     except ArchrlError as error:
         return _fail(str(error), FAILED)
     except ImportError as error:

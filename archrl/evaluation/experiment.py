@@ -15,7 +15,7 @@ may have changed, are always made anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ from archrl.files import write_text_atomic
 
 ENVIRONMENT = "archrl/Placement-v0"
 CONFIG, RUN, TUNING, RECORDS = "config.yaml", "run.json", "tuning.csv", "records.csv"
-Agents = Callable[[PlacementTask], Sequence[Entrant]]
+Agents = Callable[[PlacementTask], Iterable[Entrant]]
 """Trains or loads agents for a task; called while the bounds are being solved."""
 
 

@@ -91,7 +91,7 @@ class ExperimentConfig(Config):
     seed: int = Field(0, ge=0)
     """Of the test and validation scenarios (different streams) and of random choices of heuristics."""
     reference: str | None = None
-    """Heuristic that differences refer to; None: the cheapest online one."""
+    """Heuristic that differences refer to; None: the tuned one, or the cheapest online one where none is tuned."""
     level: float = Field(0.95, gt=0, lt=1)
     """Of the intervals."""
     resamples: int = Field(5000, ge=1)

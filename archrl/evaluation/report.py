@@ -22,7 +22,7 @@ from archrl.evaluation.records import strata
 from archrl.evaluation.statistics import performance_profile
 from archrl.evaluation.summary import BOUND, case_bounds, cost_ratios, policy_label
 from archrl.evaluation.tables import display_parts, summary_table, table_caption, write_tables
-from archrl.evaluation.tuning import candidates
+from archrl.evaluation.tuning import TUNED, candidates
 from archrl.seeding import rng_for
 from archrl.traces.registry import trace_set
 
@@ -58,13 +58,19 @@ def make_report(bench: Bench, frame: pd.DataFrame) -> Report:
     config = bench.config
     table = summary_table(
         frame,
-        config.reference,
+        config.reference or _tuned_name(frame),
         rng=rng_for(config.seed, "bootstrap", "summary"),
         level=config.level,
         resamples=config.resamples,
     )
     caption = f"{table_caption(table, data_source(bench.env))} {_protocol(bench)}".strip()
     return Report(table, frame, caption, config.seed)
+
+
+def _tuned_name(frame: pd.DataFrame) -> str | None:
+    """The row that was chosen without a look at the test scenarios: the fair thing to be compared with."""
+    tuned = [name for name in frame["policy"].unique() if name.startswith(f"{TUNED}:")]
+    return tuned[0] if tuned else None
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:

@@ -1,0 +1,98 @@
+"""Trained agents as entrants of an evaluation. Importing this needs no torch; loading an agent does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from archrl.errors import ConfigError
+from archrl.evaluation.entrants import Entrant
+from archrl_agents import run_folder
+from archrl_agents.train_config import DQNConfig, PPOConfig, Scalar, load_train_config
+
+
+def load_agents(paths: Sequence[str | Path], task: Any) -> list[Entrant]:
+    """Trained agents that play `task`, which may have another number of nodes than the one they were trained on.
+
+    Args:
+        paths: Folders of training runs (their best model is taken), or model files.
+        task: The decision problem of the evaluation.
+
+    Raises:
+        ConfigError: No model there, or one for other observations.
+    """
+    return [load_agent(path, task) for path in paths]
+
+
+def load_agent(path: str | Path, task: Any) -> Entrant:
+    """One trained agent; name and training seed are those of its run, where the model lies in the folder of one."""
+    from archrl_agents.checkpoint import load_policy
+    from archrl_agents.policy import AgentPolicy
+
+    model = _model_file(Path(path))
+    name, seed = _run_of(model)
+    policy = load_policy(model, task.observation_space, task.action_space)
+    return Entrant(AgentPolicy(policy, name, seed), task)
+
+
+def train_or_continue(config: PPOConfig | DQNConfig, folder: Path, command: str) -> Path:
+    """The best model of a run: trained now, continued where it was interrupted, or taken where it is complete.
+
+    A run with another configuration in the same folder is replaced.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C; a checkpoint was written, the next call continues.
+        ArchrlError: A file cannot be written.
+    """
+    from archrl_agents.checkpoint import checkpoints
+    from archrl_agents.train import resume, train
+
+    if _config_of(folder) != config:
+        return train(config, folder, command, overwrite=True)
+    if (folder / run_folder.FINAL).exists() and (folder / run_folder.BEST).exists():
+        return folder / run_folder.BEST
+    if checkpoints(folder / run_folder.CHECKPOINTS):
+        return resume(folder)
+    return train(config, folder, command, overwrite=True)
+
+
+def quick_config(
+    file: Path, name: str, total_steps: int, env: Mapping[str, Scalar], preset: str
+) -> PPOConfig | DQNConfig:
+    """A training configuration with its length and its environment replaced; batches shrink with short runs."""
+    config = load_train_config(file)
+    changes: dict[str, Any] = {"name": name, "preset": preset, "env": dict(env), "total_steps": total_steps}
+    changes["eval_every"] = changes["checkpoint_every"] = max(total_steps // 8, 1)
+    rows = max(min(config.num_envs, total_steps // 128), 1)
+    if rows < config.num_envs:
+        changes |= {"num_envs": rows, "batch_size": rows, "eval_episodes": 2}
+        changes |= {"learning_starts": total_steps // 8} if isinstance(config, DQNConfig) else {}
+    return load_train_config(config.model_dump(mode="json") | changes)
+
+
+def _model_file(path: Path) -> Path:
+    if path.is_dir():
+        path = path / run_folder.BEST
+    if not path.is_file():
+        raise ConfigError(f"agent: there is no model {path}; give a model file or the folder of a training run")
+    return path
+
+
+def _run_of(model: Path) -> tuple[str, int]:
+    """Name and seed of the run that made a model; its file name and 0 outside the folder of a run."""
+    for folder in (model.parent, model.parent.parent):
+        config = _config_of(folder)
+        if config is not None:
+            return config.name, config.seed
+    return model.stem, 0
+
+
+def _config_of(folder: Path) -> PPOConfig | DQNConfig | None:
+    path = folder / run_folder.CONFIG
+    if not path.exists():
+        return None
+    try:
+        return load_train_config(path)
+    except ConfigError:
+        return None
