@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from archrl.cluster import schema
-from archrl.cluster.state import ClusterState
+from archrl.cluster.invariants import fragmentation_of
+from archrl.cluster.state import PARAM_TRACK_FRAG, ClusterState
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE
 
 
@@ -20,16 +21,26 @@ def placement_metrics(state: ClusterState, row: int) -> dict[str, float]:
     gpu_capacity = float(state.gpu_count.sum()) * GPU_MILLI
     live = table[:, schema.NODE_LIVE : schema.NODE_LIVE + schema.NUM_SIZE_CLASSES].sum(axis=1)
     busy = live > 0
+    busy_gpu, busy_cpu = GPU_MILLI * state.gpu_count[busy].sum(), state.cpu_capacity[busy].sum()
     metrics = {
         "gpu_allocation_frac": _ratio(float(state.allocated_gpu_milli[row]), gpu_capacity),
         "cpu_allocation_frac": 1.0 - _ratio(float(state.cpu_free[row].sum()), float(state.cpu_capacity.sum())),
         "mem_allocation_frac": 1.0 - _ratio(float(state.mem_free[row].sum()), float(state.mem_capacity.sum())),
-        "gpu_packing_density_frac": 1.0 - _ratio(gpu_free[busy].sum(), GPU_MILLI * state.gpu_count[busy].sum()),
-        "cpu_packing_density_frac": 1.0 - _ratio(state.cpu_free[row][busy].sum(), state.cpu_capacity[busy].sum()),
+        "gpu_packing_density_frac": _ratio(busy_gpu - gpu_free[busy].sum(), busy_gpu),
+        "cpu_packing_density_frac": _ratio(busy_cpu - state.cpu_free[row][busy].sum(), busy_cpu),
         "empty_nodes_frac": float((~busy).mean()),
-        "fragmentation_gpu_frac": _ratio(float(table[:, schema.NODE_FRAGMENTATION].sum()), gpu_capacity),
+        "fragmentation_gpu_frac": _ratio(_fragmentation(state, row), gpu_capacity),
     }
     return metrics | _stranding(state, row, gpu_free) | _rejections(state, row)
+
+
+def _fragmentation(state: ClusterState, row: int) -> float:
+    """Milli-GPU of all nodes; worked out here when the episode does not track it."""
+    table = state.node_table[row]
+    if state.params[PARAM_TRACK_FRAG]:
+        return float(table[:, schema.NODE_FRAGMENTATION].sum())
+    gpu_free = table[:, schema.NODE_GPU_FREE : schema.NODE_GPU_FREE + MAX_GPUS_PER_NODE]
+    return float(fragmentation_of(state, state.cpu_free[row], gpu_free).sum())
 
 
 def _stranding(state: ClusterState, row: int, gpu_free: np.ndarray) -> dict[str, float]:
