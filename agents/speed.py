@@ -1,0 +1,109 @@
+"""The speed cases of training: MaskablePPO on a batch, and the same algorithm on one `gym.make` environment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+from sb3_contrib import MaskablePPO
+
+from archrl.config import to_dict
+from archrl.envs.placement_make import make_task
+from archrl.evaluation.speed import Case, Clock, Measure, Target
+from archrl.evaluation.speed_cases import ratio
+from archrl_agents.networks import NodePolicy
+from archrl_agents.train import make_agent
+from archrl_agents.train_config import PPOConfig, load_train_config
+from archrl_agents.vec_env import BatchVecEnv
+
+ROWS = 256
+UPDATES = 2
+SINGLE_STEPS = 2048
+ENV_SHARE = "env_share_pct"
+
+
+class _TimedVecEnv(BatchVecEnv):
+    """Counts the wall time spent in `step`."""
+
+    step_wall_s = 0.0
+
+    def step_wait(self) -> Any:
+        began = time.perf_counter()
+        result = super().step_wait()
+        self.step_wall_s += time.perf_counter() - began
+        return result
+
+
+def batch_training(config: PPOConfig) -> Callable[[], Measure]:
+    """Training on 256 rows with the hyper-parameters of a configuration; the first update is not timed."""
+
+    def prepare() -> Measure:
+        env = _TimedVecEnv(make_task(config.preset, "train", **config.env), ROWS, reward_divisor=100.0)
+        env.seed(config.seed)
+        model = make_agent(config, env)
+        model.learn(config.n_steps * ROWS)
+
+        def run(clock: Clock) -> tuple[float, dict[str, float]]:
+            env.step_wall_s, steps = 0.0, UPDATES * config.n_steps * ROWS
+            with clock:
+                model.learn(steps, reset_num_timesteps=False)
+            return float(steps), {ENV_SHARE: 100.0 * env.step_wall_s / clock.wall_s}
+
+        return run
+
+    return prepare
+
+
+def single_training(config: PPOConfig, same: bool) -> Callable[[], Measure]:
+    """The same network and algorithm on one `gym.make` environment.
+
+    Args:
+        config: Of the batch.
+        same: Minibatch, epochs and decisions per update as in the batch; otherwise the library's defaults.
+    """
+
+    def prepare() -> Measure:
+        env = gym.make("archrl/Placement-v0", preset=config.preset, **config.env)
+        steps = config.n_steps * ROWS if same else SINGLE_STEPS
+        shape = {"n_steps": steps, "batch_size": config.batch_size, "n_epochs": config.n_epochs} if same else {}
+        policy = {"network": to_dict(config.network)}
+        model = MaskablePPO(NodePolicy, env, policy_kwargs=policy, seed=0, device="cpu", **shape)
+        model.learn(1 if not same else steps)
+
+        def run(clock: Clock) -> float:
+            with clock:
+                model.learn(steps, reset_num_timesteps=False)
+            return float(steps)
+
+        return run
+
+    return prepare
+
+
+def training_cases(file: str) -> tuple[tuple[Case, ...], tuple[Target, ...]]:
+    """Cases and targets for the configuration in `file`, on `small` with 256 rows."""
+    loaded = load_train_config(file, [f"num_envs={ROWS}", "stagger=false", "preset=small"])
+    assert isinstance(loaded, PPOConfig)
+    batch = f"MaskablePPO on small, {ROWS} rows"
+    one, defaults = "MaskablePPO on one gym.make, same settings", "MaskablePPO on one gym.make, library defaults"
+    cases = (
+        Case(batch, "steps", batch_training(loaded)),
+        Case(one, "steps", single_training(loaded, True)),
+        Case(defaults, "steps", single_training(loaded, False)),
+    )
+    share = Target(
+        "MaskablePPO, share of the environment in wall time",
+        (batch,),
+        lambda samples: samples[batch].extra[ENV_SHARE],
+        5.0,
+        "%",
+        at_least=False,
+    )
+    targets = (
+        share,
+        ratio("MaskablePPO, 256 rows / one gym.make with the same settings", batch, one, 20.0),
+        ratio("MaskablePPO, 256 rows / one gym.make with the library's defaults", batch, defaults, 20.0),
+    )
+    return cases, targets

@@ -1,0 +1,65 @@
+"""Measures what the project promises about speed, with the yardsticks in the same interleaved run, and judges it.
+
+    scripts/benchmark_speed.py                         everything, a few minutes; the openb episodes need ARCHRL_DATA
+    scripts/benchmark_speed.py --only "batch step"     the cases and targets with that in their names
+    scripts/benchmark_speed.py --no-training           without torch
+
+Close other programs first. Exit code 0 also where a target is missed: the verdicts are in the table.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from archrl.evaluation.command import command_line, run_command
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(
+    only: str | None = None, rounds: int = 5, training: bool = True, name: str = "speed", out: Path = Path("runs")
+) -> None:
+    """Measure and judge.
+
+    Args:
+        only: Cases and targets whose names contain this.
+        rounds: Rounds; fewer than 5 are not to be quoted.
+        training: Also measure training, which needs the extra `agents`.
+        name: speed.json and speed.md go to <out>/<name>.
+        out: Folder of all runs.
+    """
+    from archrl.evaluation.console import say
+    from archrl.evaluation.speed import measure, select, summarise, to_markdown, write_speed
+    from archrl.evaluation.speed_cases import CASES, EPISODES, TARGETS, model_case
+    from archrl.traces.registry import default_root, is_present
+
+    cases, targets = [*CASES, model_case(_reference_model())], list(TARGETS)
+    if training:
+        from archrl_agents.speed import training_cases
+
+        more = training_cases(str(ROOT / "configs/agent/ppo_small.yaml"))
+        cases, targets = [*cases, *more[0]], [*targets, *more[1]]
+    cases, targets = select(cases, targets, only)
+    if not is_present(default_root(), "openb_gpu2023"):
+        say("skipping the openb episodes: ARCHRL_DATA names no folder with openb_gpu2023")
+        cases = [case for case in cases if case.name not in EPISODES]
+        targets = [target for target in targets if not set(target.needs) & set(EPISODES)]
+    summary = summarise(cases, targets, measure(cases, rounds))
+    write_speed(summary, out / name, command_line())
+    print(to_markdown(summary))
+
+
+def _reference_model() -> Any:
+    """The slow model that the tests compare the kernels with."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from reference.placement import ReferenceEpisode
+
+    return ReferenceEpisode
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(tyro.cli, main, description=__doc__))
