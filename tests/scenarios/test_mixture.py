@@ -73,6 +73,15 @@ def test_the_fit_corrects_for_censoring():
     assert np.log(np.minimum(seconds, limit)).mean() < 4.85
 
 
+def test_the_fit_of_several_components_corrects_for_censoring():
+    """Recording ends at exp(9.5): two thirds of the longest component are cut off."""
+    seconds, limit = draw(30_000, seed=8), np.exp(9.5)
+    fit = fit_log_normal_mixture(np.minimum(seconds, limit), seconds > limit)
+    assert fit.weight == pytest.approx(KNOWN.weight, abs=0.03)
+    assert fit.mu == pytest.approx(KNOWN.mu, abs=0.15)
+    assert fit.sigma == pytest.approx(KNOWN.sigma, abs=0.15)
+
+
 def test_one_component_without_censoring_is_the_closed_form():
     seconds = draw(500)
     fit = fit_log_normal_mixture(seconds, np.zeros(500, bool), components=1)

@@ -59,9 +59,10 @@ def test_every_number_of_gpus_keeps_its_share(picked):
     types = fit_request_types(asked(sizes), count=8)
     assert len(types) <= 8
     assert sum(t.share for t in types) == pytest.approx(1.0)
-    for gpus in (0, 1, 2, 8):
-        share = sum(t.share for t in types if t.gpu_count == gpus)
-        assert share == pytest.approx(np.mean([size[2] == gpus for size in sizes]), abs=1e-3)
+    for gpus, shared in ((0, False), (1, True), (1, False), (2, False), (8, False)):
+        share = sum(t.share for t in types if t.gpu_count == gpus and (0 < t.gpu_milli < 1000) == shared)
+        asked_for = [size[2] == gpus and (0 < size[3] < 1000) == shared for size in sizes]
+        assert share == pytest.approx(np.mean(asked_for), abs=1e-3)
     assert {(t.cpu_milli, t.mem_mib, t.gpu_count, t.gpu_milli) for t in types} <= set(sizes)
 
 

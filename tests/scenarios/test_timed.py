@@ -127,6 +127,13 @@ def test_overlaid_segments_come_from_one_window_and_meet_the_load():
         assert offered_load(scenario) == pytest.approx(0.6)
 
 
+def test_overlaid_segments_start_at_different_requests():
+    """Two segments of 39 in a window of 40 can only start at its first and its second request."""
+    timed = made_source(overlays=2, num_requests=78)
+    for seed in range(10):
+        assert len(set(timed.sample(rng_for(seed, "test"), "test").spec_idx.tolist())) == 40
+
+
 def test_a_window_shorter_than_an_episode_is_refused_with_numbers():
     with pytest.raises(
         ScenarioError, match=r"num_requests=50 in 1 segments: the validation window has 40 requests, 50"
