@@ -14,6 +14,7 @@ from archrl.scenarios.episode import EpisodeShape
 from archrl.scenarios.inflation import InflationSource
 from archrl.scenarios.prices import PRICE_BOOKS
 from archrl.scenarios.source import ScenarioSource
+from archrl.scenarios.splits import window_of, windows
 from archrl.scenarios.synthetic import synthetic_fleet, synthetic_source
 from archrl.scenarios.synthetic_openb import OPENB_PARAMS
 from archrl.scenarios.synthetic_params import RequestOptions
@@ -65,13 +66,15 @@ def _openb(config: PlacementConfig) -> ScenarioSource:
         return InflationSource(nodes, specs, spec_idx, mix, prices, config.inflation_ratio)
     if config.scenario == "synthetic":
         return synthetic_source(OPENB_PARAMS, nodes, prices, _shape(config), _options(config), config.mix_coverage)
+    pool = request_pool(pods, spec_idx, specs, nodes)
+    train = window_of(windows(pool.creation_s), "train")
     return TimedSource(
         nodes=nodes,
         catalogue=specs,
-        mix=mix,
+        mix=fleets.workload_mix(specs, pool.spec_idx[train.start : train.stop], config.mix_coverage),
         prices=prices,
         shape=_shape(config),
-        pool=request_pool(pods, spec_idx, specs, nodes),
+        pool=pool,
         overlays=config.overlays,
     )
 

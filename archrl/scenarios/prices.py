@@ -39,7 +39,8 @@ class PriceBook:
         """Cost of one hour of a node that is not empty: amortised plus idle power, $ per hour, any shape."""
         kilowatt = (self.node_idle_watt + gpu_count * self.gpu_idle_watt) * self.pue / 1000.0
         amortised = cpu_milli / CPU_MILLI * self.node_cpu_hour_usd + gpu_count * self.node_gpu_hour_usd
-        return amortised + kilowatt * self.electricity_kwh_usd
+        total: NDArray[np.float64] = amortised + kilowatt * self.electricity_kwh_usd
+        return total
 
     def value_usd(
         self,
