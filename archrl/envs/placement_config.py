@@ -85,9 +85,9 @@ class PlacementConfig(Config):
 
 PRESETS: dict[str, PlacementConfig] = {
     "toy": PlacementConfig(preset="toy", scenario="toy", num_nodes=3, num_requests=6),
-    "tiny": PlacementConfig(preset="tiny", num_nodes=8, num_requests=32, offered_load=0.5, max_gpus=2, reward_scale_usd=1.0),
-    "small": PlacementConfig(preset="small", num_nodes=64, num_requests=1024, reward_scale_usd=1.0),
-    "medium": PlacementConfig(preset="medium", num_nodes=256, num_requests=4096, reward_scale_usd=1.0),
+    "tiny": PlacementConfig(preset="tiny", num_nodes=8, num_requests=32, offered_load=0.5, max_gpus=2),
+    "small": PlacementConfig(preset="small", num_nodes=64, num_requests=1024),
+    "medium": PlacementConfig(preset="medium", num_nodes=256, num_requests=4096),
     "openb": PlacementConfig(
         preset="openb",
         scenario="inflation",
@@ -95,7 +95,6 @@ PRESETS: dict[str, PlacementConfig] = {
         num_nodes=None,
         candidates=32,
         allow_reject=False,
-        reward_scale_usd=1.0,
     ),
 }
 """Published presets. `openb`: the 1,213 GPU nodes of the trace under FGD's protocol."""
