@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from archrl.baselines.solution import Solution, plan_actions
 from archrl.errors import SolverError
 from archrl.evaluation.console import Advance
 from archrl.files import write_text_atomic
@@ -137,29 +138,33 @@ def _ignore_interrupt() -> None:
 
 def _solve(job: _Job) -> Certificate:
     """Solve one scenario and write its certificate; runs in a worker."""
-    found = _exact(job) if job.method == "exact" else _lower_bound(job)
+    found = certificate(job.fingerprint, job.method, _METHODS[job.method](job.scenario, job.time_limit_s))
     write_text_atomic(job.path, json.dumps(found.__dict__) + "\n")
     return found
 
 
-def _lower_bound(job: _Job) -> Certificate:
+def certificate(fingerprint: str, method: Method, solution: Solution) -> Certificate:
+    """What is kept of a solution."""
+    bound = (float(solution.bound_usd), str(solution.status), float(solution.seconds))
+    if solution.actions is None:
+        return Certificate(fingerprint, method, *bound)
+    actions, slots = (tuple(part.tolist()) for part in plan_actions(solution))
+    return Certificate(fingerprint, method, *bound, float(solution.objective_usd), actions, slots)
+
+
+def _lower_bound(scenario: Any, time_limit_s: float) -> Solution:
     from archrl.baselines.placement_bound import placement_lower_bound
 
-    result = placement_lower_bound(job.scenario, job.time_limit_s)
-    return Certificate(
-        job.fingerprint, "lower_bound", float(result.bound_usd), str(result.status), float(result.seconds)
-    )
+    return placement_lower_bound(scenario, time_limit_s)
 
 
-def _exact(job: _Job) -> Certificate:
+def _exact(scenario: Any, time_limit_s: float) -> Solution:
     from archrl.baselines.placement_milp import solve_placement
 
-    result = solve_placement(job.scenario, job.time_limit_s)
-    bound = (float(result.bound_usd), str(result.status), float(result.seconds))
-    if result.actions is None:
-        return Certificate(job.fingerprint, "exact", *bound)
-    actions, slots = (tuple(map(int, part)) for part in (result.actions, result.slots))
-    return Certificate(job.fingerprint, "exact", *bound, float(result.objective_usd), actions, slots)
+    return solve_placement(scenario, time_limit_s)
+
+
+_METHODS = {"lower_bound": _lower_bound, "exact": _exact}
 
 
 def _path(folder: Path, fingerprint: str, method: str, time_limit_s: float) -> Path:
