@@ -1,0 +1,93 @@
+"""Reproduces a paper: plays the runs that are missing, then writes tables, figures and a verdict for every claim.
+
+scripts/reproduce.py fgd_atc23
+scripts/reproduce.py fgd_atc23 --scale full
+scripts/reproduce.py fgd_atc23 --scale full --resume --agent runs/ppo_openb
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from archrl.errors import ConfigError
+from archrl.evaluation.command import command_line, run_command
+
+ROOT = Path(__file__).resolve().parents[1]
+AGENT_FIELDS = ("candidates", "slot_rule", "mix_coverage")
+"""Fields of the task that an agent keeps from its training."""
+
+
+def main(
+    paper: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PAPER")],
+    scale: str = "smoke",
+    overrides: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = (),
+    out: Path | None = None,
+    resume: bool = False,
+    agent: tuple[Path, ...] = (),
+) -> None:
+    """Reproduce a paper.
+
+    Args:
+        paper: Folder below papers/, such as fgd_atc23.
+        scale: smoke or full, or another scale of the paper's sweep.yaml.
+        overrides: key=value for fields of sweep.yaml; group.key=value reaches into a group.
+        out: Folder of rows, tables and figures; runs/<paper>-<scale> by default.
+        resume: Continue on the rows that the folder holds.
+        agent: Training runs (folders) or model files: rows of a trained agent, one training seed each.
+    """
+    source = ROOT / "papers" / paper
+    if not (source / "sweep.yaml").exists():
+        known = sorted(path.parent.name for path in (ROOT / "papers").glob("*/sweep.yaml"))
+        raise ConfigError(f"paper: got {paper!r}; allowed: {', '.join(known)}")
+    from archrl.evaluation.inflation_bounds import bound_sweep
+    from archrl.evaluation.inflation_config import load_sweep
+    from archrl.evaluation.inflation_sweep import run_sweep
+
+    folder, sweep = out or Path("runs") / f"{paper}-{scale}", load_sweep(source / "sweep.yaml", overrides)
+    run_sweep(sweep, scale, folder, [agent_player(path) for path in agent], resume, command_line())
+    bound_sweep(sweep, scale, folder)
+    print(publish(paper, source / "expected.yaml", folder))
+
+
+def publish(paper: str, expected: Path, folder: Path) -> str:
+    """Write tables and figures from the rows in `folder`; the table of verdicts."""
+    sys.path.insert(0, str(ROOT))
+    analysis = importlib.import_module(f"papers.{paper}.analysis")
+    presentation = importlib.import_module(f"papers.{paper}.presentation")
+    evidence = analysis.read(folder, expected)
+    presentation.publish(evidence, folder)
+    verdicts = presentation.tables(evidence)[0]
+    return f"{verdicts.shown.to_string(index=False)}\n\n{folder}"
+
+
+def agent_player(path: Path) -> Any:
+    """The trained agent of a run as a player of the sweep, on candidates and mix as it was trained."""
+    from archrl.config import to_dict
+    from archrl.envs.placement_config import resolve
+    from archrl.evaluation.inflation_sweep import Player
+    from archrl_agents.entrants import load_agent
+    from archrl_agents.run_folder import BEST, CONFIG
+    from archrl_agents.train_config import load_train_config
+
+    model = path / BEST if path.is_dir() else path
+    if not (model.parent / CONFIG).exists():
+        raise ConfigError(f"agent: no {CONFIG} beside {model}; give the folder of a training run, or its model file")
+    trained = load_train_config(model.parent / CONFIG)
+    fields = to_dict(resolve(trained.preset, dict(trained.env)))
+    return Player(
+        policy="agent",
+        make=lambda task, seed: load_agent(model, task).policy,
+        fields={name: fields[name] for name in AGENT_FIELDS},
+        training_seed=trained.seed,
+        model=hashlib.sha256(model.read_bytes()).hexdigest()[:12],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(tyro.cli, main, kept="finished runs are kept; go on with --resume", description=__doc__))
