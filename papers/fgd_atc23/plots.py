@@ -13,7 +13,7 @@ from papers.fgd_atc23 import analysis
 from papers.fgd_atc23.analysis import AGENT, FLEET, POLICIES, TOLERANCE, Evidence
 
 COLORS = {
-    "Random": PALETTE[6],
+    "Random": "0.45",
     "DotProd": PALETTE[5],
     "GpuClustering": PALETTE[3],
     "GpuPacking": PALETTE[4],
@@ -83,7 +83,11 @@ def workloads_figure(evidence: Evidence) -> Figure:
                 x, *published.T, fmt="_", color="black", markersize=5, elinewidth=0.8, capsize=1.5, label=label
             )
     axes.set_xticks(np.arange(len(workloads)), workloads)
-    axes.set(ylim=(80, 98), xlim=(-0.6, len(workloads) - 0.4), ylabel="GPU allocation at 130 %, % of capacity")
+    axes.set(
+        ylim=(80, 98),
+        xlim=(-0.6, len(workloads) - 0.4),
+        ylabel="GPU allocation at 130 %, % of capacity\n(axis from 80 %)",
+    )
     axes.grid(axis="y", alpha=0.25)
     axes.set_axisbelow(True)
     figure.legend(loc="outside upper center", ncols=8, frameon=False)
