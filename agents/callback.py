@@ -1,4 +1,4 @@
-"""What happens around the updates: episode log, TensorBoard scalars, evaluation, checkpoints, a stop at a safe point."""
+"""What happens around the updates: episode log, TensorBoard scalars, evaluation, checkpoints, a safe stop."""
 
 from __future__ import annotations
 

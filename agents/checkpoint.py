@@ -83,7 +83,9 @@ def load_checkpoint(path: Path, algorithm: type[BaseAlgorithm]) -> tuple[BaseAlg
         with zipfile.ZipFile(path) as archive:
             trainer: dict[str, Any] = pickle.loads(archive.read(TRAINER_ENTRY))
     except (zipfile.BadZipFile, KeyError, pickle.UnpicklingError, EOFError) as error:
-        raise ConfigError(f"checkpoint {path}: got a file without a run's state ({error}); give a checkpoint") from error
+        raise ConfigError(
+            f"checkpoint {path}: got a file without a run's state ({error}); give a checkpoint"
+        ) from error
     model = algorithm.load(path, env=trainer["env"], device="cpu", force_reset=False)
     trainer["env"]._reset_seeds()
     _set_random_states(trainer["random"])

@@ -103,8 +103,8 @@ def build_inputs(observation: dict[str, Tensor]) -> Inputs:
     rows, nodes, columns = table.shape
     count = scores.NUM_SCORES if columns > schema.NUM_NODE_FEATURES else len(OWN_SCORES)
     shapes = ((rows, nodes, len(NODE_INPUTS) + 2 * count), (rows, CONTEXT_INPUTS), (rows, nodes), (rows, nodes, count))
-    arrays = [np.zeros(shape, np.float32) for shape in shapes]
-    _write_rows(table, request, clock, mix, feasible, *arrays)
+    arrays = tuple(np.zeros(shape, np.float32) for shape in shapes)
+    _write_rows((table, request, clock, mix, feasible), arrays)
     return Inputs(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
@@ -199,8 +199,10 @@ def _write_context(req, clock, mix, out):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _write_rows(table, request, clock, mix, mask, nodes, context, exists, behind):  # type: ignore[no-untyped-def]
-    """Inputs of every row; the outputs start as zeros."""
+def _write_rows(observed, outputs):  # type: ignore[no-untyped-def]
+    """Inputs of every row, in the order of `Inputs`; they start as zeros."""
+    table, request, clock, mix, mask = observed
+    nodes, context, exists, behind = outputs
     for b in range(len(table)):
         _write_context(request[b], clock[b], mix[b], context[b])
         for n in range(table.shape[1]):

@@ -152,7 +152,7 @@ class NodePolicy(MaskableActorCriticPolicy):
 
 
 class NodeQNetwork(BasePolicy):
-    """Action values Q = V + A - mean of A over the allowed actions (Wang et al., "Dueling networks", ICML 2016, eq. 9)."""
+    """Q = V + A - mean of A over the allowed actions (Wang et al., "Dueling networks", ICML 2016, eq. 9)."""
 
     def __init__(self, observation_space: spaces.Dict, action_space: spaces.Discrete, config: NetworkConfig) -> None:
         super().__init__(observation_space, action_space)

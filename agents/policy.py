@@ -26,7 +26,10 @@ class AgentPolicy:
         policy.set_training_mode(False)
 
     def predict(
-        self, observation: dict[str, NDArray[Any]], state: Any = None, episode_start: Any = None,
+        self,
+        observation: dict[str, NDArray[Any]],
+        state: Any = None,
+        episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[NDArray[np.int64], Any]:
         """Actions for observations of one environment (no batch axis) or of a batch; observations are only read."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 
 from tqdm import tqdm
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
 
 
 class Progress:
@@ -20,7 +23,7 @@ class Progress:
         write: Where lines go.
     """
 
-    def __init__(self, total: int, done: int, every_s: float, write: Callable[[str], None] = partial(print, flush=True)) -> None:
+    def __init__(self, total: int, done: int, every_s: float, write: Callable[[str], None] = _print) -> None:
         self.total, self.done, self.every_s = total, done, every_s
         self._write, self._first, self._began_s, self._shown_s = write, done, time.monotonic(), time.monotonic()
         self._bar = tqdm(total=total, initial=done, unit=" steps", unit_scale=True) if sys.stderr.isatty() else None

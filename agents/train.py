@@ -75,8 +75,9 @@ def resume(folder: Path, overrides: list[str] | None = None) -> Path:
     """
     for override in overrides or []:
         if override.partition("=")[0].strip() not in RESUMABLE:
-            raise ConfigError(f"resume: got {override!r}; a resumed run can change {', '.join(RESUMABLE)}; "
-                              "start a new run for others")
+            raise ConfigError(
+                f"resume: got {override!r}; a resumed run can change {', '.join(RESUMABLE)}; start a new run for others"
+            )
     config = load_train_config(folder / run_folder.CONFIG, overrides or [])
     found = checkpoints(folder / run_folder.CHECKPOINTS)
     if not found:
@@ -109,16 +110,16 @@ def make_agent(config: PPOConfig | DQNConfig, env: BatchVecEnv) -> BaseAlgorithm
     """An untrained agent on `env`, seeded, on one thread: small networks are slower on more."""
     torch.set_num_threads(1)
     seeds = list(env._seeds)
-    shared = dict(
-        env=env,
-        learning_rate=_schedule(config.learning_rate),
-        gamma=config.gamma,
-        batch_size=config.batch_size,
-        max_grad_norm=config.max_grad_norm,
-        policy_kwargs={"network": to_dict(config.network)},
-        seed=config.seed,
-        device="cpu",
-    )
+    shared = {
+        "env": env,
+        "learning_rate": _schedule(config.learning_rate),
+        "gamma": config.gamma,
+        "batch_size": config.batch_size,
+        "max_grad_norm": config.max_grad_norm,
+        "policy_kwargs": {"network": to_dict(config.network)},
+        "seed": config.seed,
+        "device": "cpu",
+    }
     model: BaseAlgorithm
     if isinstance(config, PPOConfig):
         model = _make_ppo(config, shared)

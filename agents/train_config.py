@@ -84,6 +84,7 @@ class PPOConfig(TrainConfig):
     n_steps: int = Field(32, ge=1)
     """Decisions per row between updates."""
     n_epochs: int = Field(2, ge=1)
+    """Passes over the decisions of an update."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
     clip_range: float | LinearSchedule = 0.2
     ent_coef: float = Field(0.0, ge=0)

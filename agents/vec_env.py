@@ -94,9 +94,7 @@ class BatchVecEnv(VecEnv):
             costs[ended] = final[ended]
         return costs
 
-    def _infos(
-        self, ended: NDArray[np.bool_], cut: NDArray[np.bool_], infos: dict[str, Any]
-    ) -> list[dict[str, Any]]:
+    def _infos(self, ended: NDArray[np.bool_], cut: NDArray[np.bool_], infos: dict[str, Any]) -> list[dict[str, Any]]:
         """Infos with those of the ended rows filled; their episode statistics start afresh."""
         rows, terms = list(self._no_infos), self.batch.task.cost_terms
         final = infos["final_info"]
@@ -133,10 +131,8 @@ class BatchVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """An attribute of the task or of the batch, once for every row."""
-        if attr_name == "action_masks":
-            value: Any = self.action_masks
-        else:
-            value = getattr(self.batch, attr_name) if hasattr(self.batch, attr_name) else getattr(self.batch.task, attr_name)
+        owner = self.batch if hasattr(self.batch, attr_name) else self.batch.task
+        value = getattr(owner, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:

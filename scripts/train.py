@@ -1,7 +1,7 @@
 """Trains an agent and writes it to runs/<name>/.
 
-    scripts/train.py --config configs/agent/ppo_small.yaml --set seed=1 total_steps=500000
-    scripts/train.py --resume runs/ppo_small
+Examples: `scripts/train.py --config configs/agent/ppo_small.yaml --set seed=1 total_steps=500000`, and
+`scripts/train.py --resume runs/ppo_small` after an interruption.
 """
 
 from __future__ import annotations

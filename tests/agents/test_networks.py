@@ -121,19 +121,21 @@ def test_inputs_of_a_node_worked_out_by_hand():
     inputs = build_inputs(observation)
     got = dict(zip(NODE_INPUTS, inputs.nodes[0, 0].tolist(), strict=False))
     log2, log3 = np.log(2) / 5, np.log(3) / 5
-    expected = dict(
-        cpu_free=0.5, mem_free=0.25, gpu_free=2.7 / 8, gpu_idle=0.25, gpu_max_slot=1.0, cpu_capacity=0.75,
-        mem_capacity=0.5, gpu_count=0.5, cpu_left=0.25, mem_left=0.125, gpu_left=2.2 / 8, slot_left=0.2, busy=1.0,
-        same_class=1.0, other_classes=0.0, busy_hours=log2, extension_hours=log3,
-        extension_cpu_hours=np.log1p(1.5) / 5, extension_gpu_hours=log2, fragmentation=0.05, feasible=1.0,
-        live_shared_gpu=0.25, gpu_type_2=1.0,
-    )  # fmt: skip
+    expected = {
+        "cpu_free": 0.5, "mem_free": 0.25, "gpu_free": 2.7 / 8, "gpu_idle": 0.25, "gpu_max_slot": 1.0,
+        "cpu_capacity": 0.75,
+        "mem_capacity": 0.5, "gpu_count": 0.5, "cpu_left": 0.25, "mem_left": 0.125, "gpu_left": 2.2 / 8,
+        "slot_left": 0.2, "busy": 1.0,
+        "same_class": 1.0, "other_classes": 0.0, "busy_hours": log2, "extension_hours": log3,
+        "extension_cpu_hours": np.log1p(1.5) / 5, "extension_gpu_hours": log2, "fragmentation": 0.05, "feasible": 1.0,
+        "live_shared_gpu": 0.25, "gpu_type_2": 1.0,
+    }  # fmt: skip
     assert got == pytest.approx(dict.fromkeys(NODE_INPUTS, 0.0) | expected, abs=1e-6)
     assert inputs.exists[0].tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_relative_scores_are_zero_at_the_best_feasible_node():
-    env, observation = CASES[16]
+    _env, observation = CASES[16]
     behind = build_inputs(observation).behind.numpy()
     table, mask = observation["nodes"].numpy(), observation["action_mask"].numpy()[:, :-1] > 0
     assert behind.shape[2] == NUM_SCORES

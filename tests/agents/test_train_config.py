@@ -1,0 +1,95 @@
+"""Configurations of training runs, the shipped ones and the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archrl.config import json_schema
+from archrl.envs.placement_config import resolve
+from archrl.errors import ConfigError
+from archrl_agents.train import make_agent
+from archrl_agents.train_config import DQNConfig, LinearSchedule, PPOConfig, load_train_config
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = sorted((ROOT / "configs" / "agent").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configurations_are_whole(path):
+    config = load_train_config(path)
+    assert config.name == path.stem
+    resolve(config.preset, dict(config.env) | config.train_env)
+    if isinstance(config, PPOConfig):
+        assert config.num_envs * config.n_steps % config.batch_size == 0
+
+
+def test_there_are_shipped_configurations_for_both_agents():
+    assert {"ppo_small", "dqn_small", "ppo_openb"} <= {path.stem for path in SHIPPED}
+
+
+def test_the_algorithm_chooses_the_keys():
+    assert isinstance(load_train_config({"algorithm": "dqn"}), DQNConfig)
+    assert isinstance(load_train_config({"algorithm": "dqn"}, ["algorithm=maskable_ppo"]), PPOConfig)
+    with pytest.raises(ConfigError, match="buffer_size: unknown key"):
+        load_train_config({"algorithm": "maskable_ppo", "buffer_size": 10})
+    with pytest.raises(ConfigError, match="total_step: unknown key.*did you mean 'total_steps'"):
+        load_train_config({"algorithm": "dqn"}, ["total_step=5"])
+    with pytest.raises(ConfigError, match=r"algorithm.*dqnn"):
+        load_train_config({"algorithm": "dqnn"})
+    with pytest.raises(ConfigError, match="algorithm: is missing"):
+        load_train_config({})
+
+
+def test_schedules_are_data():
+    config = load_train_config(
+        {"algorithm": "maskable_ppo"}, ["learning_rate={kind: linear, start: 3e-4, end: 1e-5}", "clip_range=0.1"]
+    )
+    schedule = config.learning_rate
+    assert isinstance(schedule, LinearSchedule)
+    assert (schedule.at(1.0), schedule.at(0.0)) == (3e-4, 1e-5)
+    assert schedule.at(0.5) == pytest.approx((3e-4 + 1e-5) / 2)
+    assert config.clip_range == 0.1
+
+
+def test_a_minibatch_must_divide_the_rollout(tmp_path):
+    from tiny_tasks import MostFree
+
+    from archrl_agents.vec_env import BatchVecEnv
+
+    with pytest.raises(ConfigError, match="batch_size: got 100, which does not divide n_steps \\* num_envs = 32"):
+        make_agent(PPOConfig(num_envs=2, n_steps=16, batch_size=100), BatchVecEnv(MostFree(), 2))
+
+
+def test_every_key_is_documented():
+    for kind in (PPOConfig, DQNConfig):
+        fields = json_schema(kind)["properties"]
+        plain = {"algorithm", "total_steps", "seed", "network", "learning_rate", "gamma", "max_grad_norm"}
+        plain |= {"eval_episodes", "gae_lambda", "clip_range", "ent_coef", "vf_coef", "target_kl"}
+        plain |= {"exploration_initial_eps", "exploration_final_eps", "double_q", "tau"}
+        assert {name for name, field in fields.items() if "description" not in field} <= plain
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import runpy, sys; sys.argv = ['train.py', '--help']\n"
+        "try: runpy.run_path(sys.path.pop(0), run_name='__main__')\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "assert not {'torch', 'stable_baselines3', 'numba'} & set(sys.modules)"
+    )
+    code = code.replace("sys.path.pop(0)", repr(str(ROOT / "scripts" / "train.py")))
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert "--config" in result.stdout
+    assert "--resume" in result.stdout
+
+
+def test_a_wrong_key_on_the_command_line_is_one_line_and_status_1():
+    command = [sys.executable, "scripts/train.py", "--config", "configs/agent/ppo_small.yaml", "--set", "gama=0.9"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 1
+    assert "gama: unknown key" in result.stderr
+    assert "Traceback" not in result.stderr
