@@ -84,7 +84,8 @@ def _load_array(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> 
         return builder.load(builder.gep(words, [context.get_constant(types.intp, index)]))
 
     shape = [entry(SIZES.index(axis)) for axis in axes]
-    strides, step = [], context.get_constant(types.intp, dtype.itemsize)
+    strides: list[Any] = []
+    step = context.get_constant(types.intp, dtype.itemsize)
     for length in reversed(shape):
         strides.insert(0, step)
         step = builder.mul(step, length)

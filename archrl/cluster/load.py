@@ -9,6 +9,25 @@ from archrl.cluster.state import ClusterState
 from archrl.errors import ScenarioError
 from archrl.scenarios.placement import PlacementScenario
 
+NODE_COLUMNS = {
+    "cpu_milli": "cpu_capacity",
+    "mem_mib": "mem_capacity",
+    "gpu_count": "gpu_count",
+    "gpu_type_idx": "gpu_type",
+    "node_hour_usd": "node_hour_usd",
+}
+CATALOGUE_COLUMNS = {
+    "cpu_milli": "spec_cpu",
+    "mem_mib": "spec_mem",
+    "gpu_count": "spec_gpus",
+    "gpu_milli": "spec_milli",
+    "gpu_type_mask": "spec_types",
+    "group_idx": "spec_group",
+    "group_limit": "spec_group_limit",
+    "priority": "spec_priority",
+}
+"""Field of the scenario's table -> field of the state that must hold the same."""
+
 
 def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) -> None:
     """Write the arrays of `scenario` into `row`; `step.reset_rows` then starts the episode.
@@ -25,6 +44,7 @@ def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) ->
             f"specifications; this task has {len(state.cpu_capacity)} and {len(state.spec_cpu)}: build the scenario "
             "with the task's own fleet and catalogue"
         )
+    _check_tables(state, scenario)
     real, whole = state.request_real[row, :count], state.request_int[row, :count]
     real[:, schema.ARRIVAL_S] = scenario.arrival_s
     real[:, schema.DEPARTURE_S] = scenario.departure_s
@@ -34,3 +54,15 @@ def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) ->
     whole[:, schema.DEPARTURE_ORDER] = np.argsort(scenario.departure_s, kind="stable")
     state.uniform[row, :count] = scenario.slot_uniform
     state.n_requests[row], state.end_s[row] = count, scenario.end_s
+
+
+def _check_tables(state: ClusterState, scenario: PlacementScenario) -> None:
+    for table, columns in ((scenario.nodes, NODE_COLUMNS), (scenario.catalogue, CATALOGUE_COLUMNS)):
+        for field, held in columns.items():
+            given, own = getattr(table, field), getattr(state, held)
+            if not np.array_equal(given, own):
+                row = int(np.flatnonzero(given != own)[0])
+                raise ScenarioError(
+                    f"scenario {scenario.name!r}: {type(table).__name__}.{field}[{row}] = {given[row]}; this task has "
+                    f"{own[row]}: build the scenario with the task's own fleet and catalogue"
+                )

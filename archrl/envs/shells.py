@@ -32,21 +32,35 @@ class _Streams:
         self.task, self.split = task, split
         self.seeds: list[int | None] = [None] * rows
         self.episode = [0] * rows
+        self.started = False
+        rng_for(0, split)
 
-    def reseed(self, seed: int | Sequence[int | None] | None) -> None:
-        """As `SyncVectorEnv.reset`: None keeps the streams (or draws fresh ones), an int seeds row i with seed + i."""
+    def reseed(self, seed: int | Sequence[int | None] | None, chosen: NDArray[np.intp] | None = None) -> None:
+        """As `SyncVectorEnv.reset`: None keeps the streams (or draws fresh ones), an int seeds row i with seed + i.
+
+        Rows that are not `chosen` keep their streams.
+        """
         rows = len(self.seeds)
+        if not self.started and chosen is not None and len(chosen) < rows:
+            raise ConfigError("reset options: reset_mask leaves rows out that were never reset; reset all rows first")
         if seed is None or isinstance(seed, int | np.integer):
             given: list[int | None] = [None] * rows if seed is None else [check_seed(seed) + i for i in range(rows)]
         else:
             given = list(seed)
         if len(given) != rows:
             raise ConfigError(f"seed: {len(given)} seeds given for {rows} environments; give one, or one each")
-        for row, value in enumerate(given):
+        for row in range(rows) if chosen is None else chosen.tolist():
+            value = given[row]
             if value is not None:
                 self.seeds[row], self.episode[row] = check_seed(value), 0
             elif self.seeds[row] is None:
                 self.seeds[row] = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> (64 - SEED_BITS))
+        self.started = True
+
+    def check_started(self) -> None:
+        """Refuse a step before the first reset."""
+        if not self.started:
+            raise ConfigError("step before the first reset; call reset(seed=...)")
 
     def next(self, row: int) -> Any:
         seed = self.seeds[row]
@@ -94,7 +108,7 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         self._state = state
         self._out = self.task.outputs(state)
         self._actions = np.zeros((1, *self.action_space.shape), np.int64)  # type: ignore[misc]
-        self._action = self._actions.reshape(self.action_space.shape)  # type: ignore[arg-type]
+        self._action = self._actions.reshape(self.action_space.shape or ())
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_out", "_actions", "_action")}
@@ -110,7 +124,8 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Exact mask of the current decision, (A,); the name that MaskablePPO looks for."""
-        return self._out.action_mask[0].astype(np.bool_)
+        mask: NDArray[np.bool_] = self._out.action_mask[0].astype(np.bool_)
+        return mask
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -126,6 +141,7 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
 
     def step(self, action: Any) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
         """One decision; at the end of an episode `info["metrics"]` has its domain metrics."""
+        self._streams.check_started()
         check_actions(self.action_space, action, self._action)
         self.task.step(self._state, self._actions)
         out = self._out
@@ -195,6 +211,7 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
         self._out = self.task.outputs(state)
         self._actions = np.zeros((self.num_envs, *self.single_action_space.shape), np.int64)  # type: ignore[misc]
         self._all = np.ones(self.num_envs, np.bool_)
+        self._all.flags.writeable = False
         self._ended = np.zeros(self.num_envs, np.bool_)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -220,9 +237,11 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Start episodes in all rows, or in those of `options["reset_mask"]`."""
         options = _check_options(options, ("scenarios", "reset_mask"))
-        rows = np.flatnonzero(options.get("reset_mask", self._all))
-        self._streams.reseed(seed)
-        scenarios = options.get("scenarios") or [self._streams.next(row) for row in rows]
+        rows = self._rows_to_reset(options.get("reset_mask", self._all))
+        self._streams.reseed(seed, rows)
+        scenarios = (
+            options["scenarios"] if "scenarios" in options else [self._streams.next(row) for row in rows.tolist()]
+        )
         if len(scenarios) != len(rows):
             raise ConfigError(f"reset options: {len(scenarios)} scenarios for {len(rows)} rows; give one each")
         self.task.reset_rows(self._state, rows, list(scenarios))
@@ -233,6 +252,7 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
         self, actions: NDArray[Any]
     ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """One decision in every row."""
+        self._streams.check_started()
         check_actions(self.action_space, actions, self._actions)
         if self._ended.any():
             return self._step_after_end()
@@ -249,6 +269,14 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
             self._ended = ended
             infos = self._infos() | {key: finals["final_info"][key] for key in ("metrics", "_metrics")}
         return self._observation(), reward, terminated, truncated, infos
+
+    def _rows_to_reset(self, mask: Any) -> NDArray[np.intp]:
+        given = np.asarray(mask)
+        if given.dtype != np.bool_ or given.shape != (self.num_envs,) or not given.any():
+            raise ConfigError(
+                f"reset_mask: got {mask!r}; allowed: a bool array of shape ({self.num_envs},), not all False"
+            )
+        return np.flatnonzero(given)
 
     def _results(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
         out = self._out
