@@ -15,7 +15,7 @@ def check_actions(space: spaces.Space[Any], actions: Any, out: NDArray[np.int64]
     """Copy `actions` into `out` if they are integers inside `space`.
 
     Args:
-        space: `Discrete`, or `MultiDiscrete` of one environment or of a batch.
+        space: `Discrete` or `MultiDiscrete`, or their batch (`MultiDiscrete`, or `Box` of integers).
         actions: Integer or integer array of the space's shape.
         out: Array of the same shape.
 
@@ -27,7 +27,13 @@ def check_actions(space: spaces.Space[Any], actions: Any, out: NDArray[np.int64]
         raise ConfigError(f"action: got {given.dtype} {actions!r}; allowed: integers of {space}")
     if given.shape != out.shape:
         raise ConfigError(f"action: got shape {given.shape}; needed is {out.shape}, see the action space {space}")
-    limit = space.n if isinstance(space, spaces.Discrete) else space.nvec  # type: ignore[attr-defined]
-    if (given < 0).any() or (given >= limit).any():
+    if _is_outside(space, given):
         raise ConfigError(f"action: got {actions!r}, outside {space}; nothing was stepped")
     out[...] = given
+
+
+def _is_outside(space: spaces.Space[Any], given: NDArray[Any]) -> bool:
+    if isinstance(space, spaces.Box):
+        return bool((given < space.low).any() or (given > space.high).any())
+    limit = space.n if isinstance(space, spaces.Discrete) else space.nvec  # type: ignore[attr-defined]
+    return bool((given < 0).any() or (given >= limit).any())
