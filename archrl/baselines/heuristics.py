@@ -97,7 +97,8 @@ class FragmentationGradientDescent(Heuristic):
     Args:
         mix: The workload mix that fragmentation is measured against.
         score: "float", or "integer": int(100 * sigmoid(-change / 1000)), as published.
-        tie: "lowest", as published, or "random".
+        tie: "lowest" (the published runs put the nodes in a random order first, see `archrl.baselines.node_order`), or
+            "random".
         seed: Seed of random ties.
     """
 
