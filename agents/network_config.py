@@ -19,9 +19,10 @@ class NetworkConfig(Config):
     """Width of a node's encoding; nearly all of the cost."""
     context_width: int = Field(64, ge=1, le=4096)
     """Width of the pooled context and of the heads for reject and value."""
-    score_prior: Score | None = None
+    score_prior: Score | dict[Score, float] | None = None
     """Add `prior_scale` times this score, minus the best feasible one, to the logits: the untrained policy then acts
-    as that heuristic with noise. `fgd` needs candidates."""
+    as that heuristic with noise. A mapping gives weights of several scores; a small weight breaks ties of the others.
+    `fgd` needs candidates."""
     prior_scale: float = Field(1.0, gt=0)
     """Logits per score point of the prior."""
     reject_bias: float = 0.0

@@ -44,7 +44,7 @@ class NodeNetwork(nn.Module):
     def __init__(self, space: spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__()
         width, wide, self.config = config.node_width, config.context_width, config
-        self.prior_column = _prior_column(space, config)
+        self.register_buffer("prior", _prior_weights(space, config), persistent=False)
         self.node_in = nn.Linear(node_width(space), width)
         self.context_in = nn.Linear(CONTEXT_INPUTS, width, bias=False)
         self.pooled = nn.Linear(2 * width + CONTEXT_INPUTS, wide)
@@ -64,8 +64,8 @@ class NodeNetwork(nn.Module):
         most = encoded.max(dim=1).values
         context = torch.relu(self.pooled(torch.cat([mean, most, inputs.context], dim=-1)))
         logits = torch.bmm(encoded, self.query(context).unsqueeze(-1)).squeeze(-1)
-        if self.prior_column >= 0:
-            logits = logits + self.config.prior_scale * inputs.behind[..., self.prior_column]
+        if self.config.score_prior is not None:
+            logits = logits + inputs.behind @ self.prior
         return torch.cat([logits, self.reject(context) + self.config.reject_bias], dim=1), self.value(context)
 
 
@@ -75,16 +75,17 @@ def _mean(encoded: Tensor, exists: Tensor) -> Tensor:
     return total / exists.sum(1, keepdim=True).clamp(min=1.0)
 
 
-def _prior_column(space: spaces.Space[Any], config: NetworkConfig) -> int:
-    names = score_names(space)
-    if config.score_prior is None:
-        return -1
-    if config.score_prior not in names:
-        raise ConfigError(
-            f"score_prior: got {config.score_prior!r}; without candidates the allowed ones are {', '.join(names)}: "
-            "choose one, or set candidates in env"
-        )
-    return names.index(config.score_prior)
+def _prior_weights(space: spaces.Space[Any], config: NetworkConfig) -> Tensor:
+    """Logits per point of every score that the observation has, (S,)."""
+    names, prior = score_names(space), config.score_prior
+    weights = {prior: 1.0} if isinstance(prior, str) else prior or {}
+    for name in weights:
+        if name not in names:
+            raise ConfigError(
+                f"score_prior: got {name!r}; without candidates the allowed ones are {', '.join(names)}: "
+                "choose one, or set candidates in env"
+            )
+    return config.prior_scale * torch.tensor([weights.get(name, 0.0) for name in names])  # type: ignore[call-overload]
 
 
 def masked_logits(logits: Tensor, observation: dict[str, Tensor]) -> Tensor:

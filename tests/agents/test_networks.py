@@ -165,10 +165,11 @@ def test_scores_of_nodes_are_those_the_environment_gives_its_candidates():
     assert compared > 100
 
 
-def test_with_a_prior_the_untrained_policy_is_that_heuristic():
+@pytest.mark.parametrize("prior", ["best_fit", {"best_fit": 1.0, "fgd": 1e-9}])
+def test_with_a_prior_the_untrained_policy_is_that_heuristic(prior):
     env, observation = CASES[16]
     torch.manual_seed(0)
-    config = {"score_prior": "best_fit", "prior_scale": 1000.0, "reject_bias": -1e6}
+    config = {"score_prior": prior, "prior_scale": 1000.0, "reject_bias": -1e6}
     policy = NodePolicy(env.observation_space, env.action_space, lambda _: 0.0, network=config)
     with torch.no_grad():
         actions = policy._predict(observation, deterministic=True).numpy()
