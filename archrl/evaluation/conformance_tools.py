@@ -115,8 +115,8 @@ def arrays_in(value: Any) -> Iterator[NDArray[Any]]:
 
 
 def scribble(value: Any) -> None:
-    """Overwrite every writeable array in `value` with values that no environment shows."""
-    for array in arrays_in(value):
+    """Overwrite every writeable array in `value`, once: numbers by one that means nothing, flags by their opposite."""
+    for array in {id(array): array for array in arrays_in(value)}.values():
         if array.flags.writeable and array.dtype.kind in "iufb":
             array[...] = ~array if array.dtype.kind == "b" else 77
 
