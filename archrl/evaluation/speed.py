@@ -95,7 +95,7 @@ class Target:
 
 
 def select(cases: Sequence[Case], targets: Sequence[Target], only: str | None) -> tuple[list[Case], list[Target]]:
-    """Targets and cases whose names contain `only`, and the cases that those targets need.
+    """Cases whose names contain `only` or that such a target needs, and all targets that these cases suffice for.
 
     Raises:
         ConfigError: No name contains it.
