@@ -108,6 +108,6 @@ def resolve(preset: str, overrides: dict[str, object]) -> PlacementConfig:
     """
     from archrl.config import load_config, to_dict
 
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ConfigError(f"preset: got {preset!r}; allowed: {', '.join(PRESETS)}{closest_match(str(preset), PRESETS)}")
     return load_config(to_dict(PRESETS[preset]) | overrides, PlacementConfig)

@@ -83,6 +83,13 @@ def _check_render_mode(mode: str | None) -> str | None:
     return mode
 
 
+def _check_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    known = [member.value for member in AutoresetMode]
+    if not isinstance(mode, AutoresetMode) and mode not in known:
+        raise ConfigError(f"autoreset_mode: got {mode!r}; allowed: {', '.join(known)}")
+    return AutoresetMode(mode)
+
+
 class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
     """One episode at a time: a batch of one row.
 
@@ -197,7 +204,7 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ConfigError(f"num_envs: got {num_envs!r}; allowed: an integer of at least 1")
         self.task, self.split, self.copy, self.num_envs = task, split, copy, num_envs
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = _check_autoreset_mode(autoreset_mode)
         self.render_mode = _check_render_mode(render_mode)
         self.metadata = {**SingleEnv.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space, self.single_action_space = task.observation_space, task.action_space
