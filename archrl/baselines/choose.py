@@ -94,14 +94,14 @@ def _shape_index(request, types, shapes, count):  # type: ignore[no-untyped-def]
 
 @kernel
 def _note_changes(nodes, seen, version):  # type: ignore[no-untyped-def]
-    """Raise the version of every node whose free CPU or GPU slots differ from when they were last seen."""
+    """Raise the version of every node whose free CPU, GPU slots or GPU type differ from when they were last seen."""
     for n in range(len(nodes)):
-        changed = seen[n, 0] != nodes[n, CPU]
+        changed = seen[n, 0] != nodes[n, CPU] or seen[n, 1 + MAX_GPUS_PER_NODE] != nodes[n, GPU_TYPE]
         for g in range(MAX_GPUS_PER_NODE):
             changed |= seen[n, 1 + g] != nodes[n, GPU + g]
         if changed:
             version[n] += 1
-            seen[n, 0] = nodes[n, CPU]
+            seen[n, 0], seen[n, 1 + MAX_GPUS_PER_NODE] = nodes[n, CPU], nodes[n, GPU_TYPE]
             for g in range(MAX_GPUS_PER_NODE):
                 seen[n, 1 + g] = nodes[n, GPU + g]
 

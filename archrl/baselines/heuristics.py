@@ -128,7 +128,7 @@ class FragmentationGradientDescent(Heuristic):
             self._cache = (
                 np.zeros((shapes, choose.SHAPE_COLUMNS), np.float32),
                 np.zeros(1, np.int64),
-                np.full((rows, nodes, 1 + MAX_GPUS_PER_NODE), -1.0, np.float32),
+                np.full((rows, nodes, 2 + MAX_GPUS_PER_NODE), -2.0, np.float32),
                 np.zeros((rows, nodes), np.int32),
                 np.zeros((rows, shapes, nodes), np.float32),
                 np.zeros((rows, shapes, nodes), np.int32),

@@ -14,13 +14,20 @@ from typing import Any
 
 from numba import njit
 
+KERNEL_FILES = (
+    "units.py",
+    *(f"cluster/{name}.py" for name in ("jit", "schema", "state", "handle", "prefetch")),
+    *(f"cluster/{name}.py" for name in ("fragmentation", "scores", "candidates", "kernels", "step")),
+    "baselines/choose.py",
+)
+"""Every file whose content ends up in compiled code, below the package."""
+
 
 @cache
 def sources_stamp() -> str:
-    """SHA-256 over the source files of this room, the units and the heuristics' kernels."""
-    room = Path(__file__).resolve().parent
-    files = [room.parent / "units.py", *sorted(room.glob("*.py")), *sorted((room.parent / "baselines").glob("*.py"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    """SHA-256 over the kernel files."""
+    package = Path(__file__).resolve().parent.parent
+    return hashlib.sha256(b"".join((package / name).read_bytes() for name in KERNEL_FILES)).hexdigest()
 
 
 def _compile(function: Callable[..., Any], parallel: bool) -> Any:
