@@ -32,8 +32,9 @@ def load_agent(path: str | Path, task: Any) -> Entrant:
 
     model = _model_file(Path(path))
     name, seed = _run_of(model)
-    policy = load_policy(model, task.observation_space, task.action_space)
-    return Entrant(AgentPolicy(policy, name, seed), task)
+    policy = AgentPolicy(load_policy(model, task.observation_space, task.action_space), name, seed)
+    policy.validation_episodes = _validation_episodes(model.parent)
+    return Entrant(policy, task)
 
 
 def train_or_continue(config: PPOConfig | DQNConfig, folder: Path, command: str) -> Path:
@@ -86,6 +87,14 @@ def _run_of(model: Path) -> tuple[str, int]:
         if config is not None:
             return config.name, config.seed
     return model.stem, 0
+
+
+def _validation_episodes(folder: Path) -> int:
+    """Validation episodes that the choice of the model used; 0 where the folder does not say."""
+    config, path = _config_of(folder), folder / run_folder.EVALUATIONS
+    if config is None or not path.exists():
+        return 0
+    return config.eval_episodes * (len(path.read_text(encoding="utf-8").splitlines()) - 1)
 
 
 def _config_of(folder: Path) -> PPOConfig | DQNConfig | None:

@@ -91,7 +91,7 @@ def run_experiment(
         certificates = _certificates(jobs)
     fixed += benches.plan_entrants(bench, certificates)
     frame = _play(bench, fixed, own, certificates, kept)
-    report = make_report(bench, frame)
+    report = make_report(bench, frame, _spent(own))
     if folder is not None:
         write_report(report, folder)
     return report
@@ -214,6 +214,15 @@ def _play(
             kept.save(frames)
             advance(entrant.name)
     return merge(frames)
+
+
+def _spent(own: Sequence[Entrant]) -> dict[str, int]:
+    """Validation episodes behind every policy that says so, summed over its training seeds."""
+    spent: dict[str, int] = {}
+    for entrant in own:
+        count = int(getattr(entrant.policy, "validation_episodes", 0))
+        spent[entrant.name] = spent.get(entrant.name, 0) + count
+    return {name: count for name, count in spent.items() if count}
 
 
 def _setting(bench: Bench) -> Setting:
