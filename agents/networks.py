@@ -65,7 +65,7 @@ class NodeNetwork(nn.Module):
         context = torch.relu(self.pooled(torch.cat([mean, most, inputs.context], dim=-1)))
         logits = torch.bmm(encoded, self.query(context).unsqueeze(-1)).squeeze(-1)
         if self.config.score_prior is not None:
-            logits = logits + inputs.behind @ self.prior
+            logits = logits + _relative(inputs.behind @ self.prior, observation["action_mask"][:, :-1] > 0)
         return torch.cat([logits, self.reject(context) + self.config.reject_bias], dim=1), self.value(context)
 
 
@@ -73,6 +73,12 @@ def _mean(encoded: Tensor, exists: Tensor) -> Tensor:
     """Mean over the places that hold a candidate, (B, H)."""
     total = torch.bmm(exists.unsqueeze(1), encoded).squeeze(1)
     return total / exists.sum(1, keepdim=True).clamp(min=1.0)
+
+
+def _relative(prior: Tensor, feasible: Tensor) -> Tensor:
+    """Prior minus that of the best feasible node, (B, M): the best one has 0, whatever the scores, against reject."""
+    best = torch.where(feasible, prior, -torch.inf).amax(dim=1, keepdim=True)
+    return torch.where(feasible, prior - best, 0.0)
 
 
 def _prior_weights(space: spaces.Space[Any], config: NetworkConfig) -> Tensor:

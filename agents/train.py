@@ -101,7 +101,8 @@ def _tasks(config: TrainConfig) -> tuple[Task, Validation]:
 
 def make_env(task: Task, config: TrainConfig, split: Split = "train") -> BatchVecEnv:
     """The training rows, seeded; two training seeds share no scenario."""
-    env = BatchVecEnv(task, config.num_envs, split, config.bootstrap_horizon, config.reward_divisor or 1.0)
+    divisor = config.reward_divisor or 1.0
+    env = BatchVecEnv(task, config.num_envs, split, config.bootstrap_horizon, divisor, config.group_size)
     env.seed(int(seed_sequence_for(config.seed, split, "training rows").generate_state(1, np.uint64)[0] >> 1))
     return env
 

@@ -40,6 +40,9 @@ class TrainConfig(Config):
     """Fields that differ in training only, such as a shaping term."""
     num_envs: int = Field(256, ge=1, le=100_000)
     """Rows of the batch."""
+    group_size: int = Field(1, ge=1)
+    """So many rows meet the same scenarios, and the learner's reward is relative to the others in the group; a divisor
+    of `num_envs`. 1: off."""
     total_steps: int = Field(1_000_000, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
     stagger: bool = True

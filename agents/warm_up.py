@@ -28,7 +28,7 @@ def episode_length(task: Any, rng: np.random.Generator) -> int:
 
 
 def stagger(env: BatchVecEnv, gamma: float, rng: np.random.Generator) -> tuple[Observation, float]:
-    """Play one episode's length of random allowed actions, restarting row i at the share i / B of it.
+    """Play one episode's length of random allowed actions, restarting row i (or its group) at the share i / B of it.
 
     Afterwards the ages of the rows are spread evenly over an episode. Rows that start together would stay together:
     every update would see one phase of the episode.
@@ -42,7 +42,7 @@ def stagger(env: BatchVecEnv, gamma: float, rng: np.random.Generator) -> tuple[O
         The observation after it, and the standard deviation of the discounted sums of past rewards (1 if it is 0).
     """
     length = episode_length(env.batch.task, rng)
-    starts = np.arange(env.num_envs) * length // env.num_envs
+    starts = np.arange(env.num_envs) // env.group_size * env.group_size * length // env.num_envs
     running, total, squares, count = np.zeros(env.num_envs), 0.0, 0.0, 0
     observation: Observation = {}
     for step in range(length):

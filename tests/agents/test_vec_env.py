@@ -150,3 +150,31 @@ def test_staggered_rows_end_one_after_another():
     np.testing.assert_allclose(observation["clock"][:, 3], [7 / 8, 5 / 8, 3 / 8, 1 / 8])
     ends = [env.step(random_allowed(env.action_masks(), np.random.default_rng(1)))[2] for _ in range(8)]
     assert [np.flatnonzero(row) for row in np.stack(ends, axis=1)] == [[0], [2], [4], [6]]
+
+
+def test_rows_of_a_group_meet_the_same_scenarios_and_are_rewarded_relative_to_each_other():
+    task = MostFreeAllowed(nodes=3, horizon=3)
+    env, plain = BatchVecEnv(task, 6, group_size=3, reward_divisor=2.0), BatchVecEnv(task, 6, group_size=3)
+    plain.group_size = 1
+    for each in (env, plain):
+        each.seed(0)
+    plain._seeds = list(env._seeds)
+    first, same = env.reset(), plain.reset()
+    assert_same(first, same)
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        actions = random_allowed(env.action_masks(), rng)
+        ours, raw = env.step(actions), plain.step(actions)
+        assert_same(ours[0], raw[0])
+        nodes = ours[0]["nodes"].reshape(2, 3, -1)
+        assert (nodes == nodes[:, :1]).all()
+        assert not np.array_equal(nodes[0, 0], nodes[1, 0])
+        for row in range(6):
+            others = [raw[1][other] for other in range(row // 3 * 3, row // 3 * 3 + 3) if other != row]
+            assert ours[1][row] == pytest.approx((raw[1][row] - np.mean(others)) / 2.0, abs=1e-6)
+    assert [info["episode"]["r"] for info in ours[3]] == [info["episode"]["r"] for info in raw[3]]
+
+
+def test_a_group_must_divide_the_rows():
+    with pytest.raises(ConfigError, match="group_size: got 4; allowed: a divisor of num_envs = 6"):
+        BatchVecEnv(MostFreeAllowed(), 6, group_size=4)
