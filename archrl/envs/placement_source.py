@@ -27,6 +27,9 @@ DATA_VARIABLE = "ARCHRL_DATA"
 SYNTHETIC_PODS = 8000
 """Length of the request list behind an inflation episode of the generator; the openb list has 8,152."""
 
+NO_DEPARTURES = EpisodeShape(num_requests=2, offered_load=1e-9)
+"""Stands for the shape of episodes where it plays no part: inflation takes the generator's requests, not its times."""
+
 
 def data_root(config: PlacementConfig) -> str:
     """Folder of the trace sets.
@@ -84,7 +87,8 @@ def _synthetic(config: PlacementConfig) -> ScenarioSource:
     if config.num_nodes is None:
         raise ConfigError("num_nodes: got None; allowed with source='synthetic': a number of nodes")
     nodes = synthetic_fleet(OPENB_PARAMS, config.num_nodes, prices, config.max_gpus)
-    source = synthetic_source(OPENB_PARAMS, nodes, prices, _shape(config), _options(config), config.mix_coverage)
+    shape = _shape(config) if config.scenario == "synthetic" else NO_DEPARTURES
+    source = synthetic_source(OPENB_PARAMS, nodes, prices, shape, _options(config), config.mix_coverage)
     if config.scenario == "synthetic":
         return source
     pods = np.repeat(np.arange(len(source.share)), np.round(source.share * SYNTHETIC_PODS).astype(int))
