@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from archrl.config import load_config
 from archrl.envs import placement
 from archrl.errors import ConfigError
+from archrl.evaluation.experiment import run_experiment
+from archrl.evaluation.experiment_config import ExperimentConfig
 from archrl.evaluation.pages import fill_blocks, generated, placement_page, results_block
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,3 +118,15 @@ def test_blocks_are_replaced_and_a_lost_one_is_an_error() -> None:
 
 def test_without_committed_results_the_page_says_so(tmp_path: Path) -> None:
     assert "No results" in results_block(tmp_path, "docs/results")
+
+
+def test_committed_results_become_picture_table_and_caption(tmp_path: Path) -> None:
+    fields = {"preset": "toy", "tuning": {"scenarios": 0}, "bounds": {"method": "none"}, "test_scenarios": 1}
+    fields |= {"heuristics": [{"name": "best_fit"}, {"name": "worst_fit"}], "resamples": 20}
+    report = run_experiment(load_config(fields, ExperimentConfig), tmp_path)
+    picture, table, caption = results_block(tmp_path, "docs/results").split("\n\n")
+    assert picture.endswith("(docs/results/cost.png)")
+    assert (tmp_path / "cost.png").exists()
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [f"| {name}" for name in report.table["policy"]]
+    assert caption.startswith("experiment: policies on archrl/Placement-v0")
+    assert len({line.count(" | ") for line in table.splitlines()}) == 1

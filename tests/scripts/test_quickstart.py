@@ -96,7 +96,8 @@ def test_the_trace_is_used_where_the_data_root_has_it(tmp_path: Path, monkeypatc
 
 
 def test_a_trace_in_the_default_place_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ARCHRL_DATA", raising=False)
+    monkeypatch.setenv("ARCHRL_DATA", "so that it is set back afterwards")
+    monkeypatch.delenv("ARCHRL_DATA")
     monkeypatch.setattr(quickstart, "default_root", lambda: tmp_path)
     monkeypatch.setattr(quickstart, "is_present", lambda root, name: root == tmp_path)
     assert choose_data().env["source"] == "openb"
