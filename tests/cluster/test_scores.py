@@ -19,6 +19,7 @@ from archrl.cluster.fragmentation import (
     take_whole,
 )
 from archrl.cluster.state import ClusterState, size_class
+from archrl.scenarios.placement import ANY_GPU_TYPE, PodMix
 from tests.cluster.scenes import ints, mix, scenario
 from tests.cluster.strategies import advance, fill, mixes, scenarios
 from tests.reference.placement import ReferenceEpisode
@@ -147,6 +148,30 @@ def test_slot_rules_by_hand(rule, slot):
     node = (8000, slots(300, 700, 500, 1000, 500), 0)
     chosen = shared_slot(schema.SLOT_RULES.index(rule), node, (2000, 1, 500), levels, np.zeros(len(levels.gpus)), 0.3)
     assert chosen == slot
+
+
+def halves(share: float) -> PodMix:
+    """`share` of the requests want half a GPU, the others none."""
+    gpus, milli = ints(1, 0), ints(500, 0)
+    return PodMix(np.array([share, 1 - share]), ints(0, 0), gpus, milli, np.array([ANY_GPU_TYPE] * 2))
+
+
+@pytest.mark.parametrize(("share", "rule", "slot"), [(1.0, "best_fit", 0), (1.0, "fgd", 1), (1.0, "fgd_integer", 1)])
+def test_fgd_keeps_slots_that_the_mix_can_use(share, rule, slot):
+    """100 milli on 550 or 700 free: the tighter fit would leave 450, too little for a half; 600 is enough for one."""
+    assert chosen_of(share, rule) == slot
+
+
+def test_integer_scores_tie_where_float_scores_do_not():
+    """With 2 % halves F changes by 0.02 * 450 - 98 = -89 on slot 0 and by -98 on slot 1: 52.2 and 52.4, both 52."""
+    assert chosen_of(0.02, "fgd") == 1
+    assert chosen_of(0.02, "fgd_integer") == 0
+
+
+def chosen_of(share: float, rule: str) -> int:
+    levels = mix_levels(halves(share))
+    node, need = (8000, slots(550, 700), 0), (0, 1, 100)
+    return shared_slot(schema.SLOT_RULES.index(rule), node, need, levels, np.zeros(len(levels.gpus)), 0.0)
 
 
 def test_whole_gpus_take_the_first_empty_slots():
