@@ -57,15 +57,15 @@ def _stranding(state: ClusterState, row: int, gpu_free: np.ndarray) -> dict[str,
 def _fits_any(state: ClusterState, row: int) -> np.ndarray:
     """(N,) whether some GPU request of the catalogue fits on the node now (anti-affinity aside)."""
     wants = np.flatnonzero(state.spec_gpus > 0) if (state.spec_gpus > 0).any() else np.arange(len(state.spec_cpu))
-    fits = np.zeros(len(state.cpu_capacity), bool)
-    for u in wants:
-        ok = (state.cpu_free[row] >= state.spec_cpu[u]) & (state.mem_free[row] >= state.spec_mem[u])
-        if state.spec_gpus[u] > 0:
-            ok &= (state.gpu_type >= 0) & ((state.spec_types[u] >> np.maximum(state.gpu_type, 0)) & 1 == 1)
-            whole = state.spec_milli[u] == GPU_MILLI
-            ok &= state.gpu_idle[row] >= state.spec_gpus[u] if whole else state.gpu_max[row] >= state.spec_milli[u]
-        fits |= ok
-    return fits
+    cpu, mem, gpus, milli, types = (
+        column[wants, None]
+        for column in (state.spec_cpu, state.spec_mem, state.spec_gpus, state.spec_milli, state.spec_types)
+    )
+    typed = (state.gpu_type >= 0) & ((types >> np.maximum(state.gpu_type, 0)) & 1 == 1)
+    slots = np.where(milli == GPU_MILLI, state.gpu_idle[row] >= gpus, state.gpu_max[row] >= milli)
+    fits = (state.cpu_free[row] >= cpu) & (state.mem_free[row] >= mem) & ((gpus == 0) | (typed & slots))
+    some: np.ndarray = fits.any(axis=0)
+    return some
 
 
 def _rejections(state: ClusterState, row: int) -> dict[str, float]:

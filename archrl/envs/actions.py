@@ -22,6 +22,9 @@ def check_actions(space: spaces.Space[Any], actions: Any, out: NDArray[np.int64]
     Raises:
         ConfigError: wrong type, shape or range; nothing is stepped.
     """
+    if type(actions) in (int, np.int64) and type(space) is spaces.Discrete and 0 <= actions < space.n:
+        out[...] = actions
+        return
     given = np.asarray(actions)
     if given.dtype.kind not in "iu":
         raise ConfigError(f"action: got {given.dtype} {actions!r}; allowed: integers of {space}")

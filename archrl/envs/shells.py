@@ -116,9 +116,12 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         self._out = self.task.outputs(state)
         self._actions = np.zeros((1, *self.action_space.shape), np.int64)  # type: ignore[misc]
         self._action = self._actions.reshape(self.action_space.shape or ())
+        self._views = {key: value[0] for key, value in self._out.observation.items()}
+        self._cost_usd, self._mask = self._out.cost_usd[0], self._out.action_mask[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_out", "_actions", "_action")}
+        rebuilt = ("_out", "_actions", "_action", "_views", "_cost_usd", "_mask")
+        return {key: value for key, value in self.__dict__.items() if key not in rebuilt}
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         self.__dict__.update(attributes)
@@ -151,10 +154,9 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         self._streams.check_started()
         check_actions(self.action_space, action, self._action)
         self.task.step(self._state, self._actions)
-        out = self._out
-        reward = -float(out.cost_usd[0].sum()) / self.task.reward_scale_usd
-        terminated, truncated = bool(out.terminated[0]), bool(out.truncated[0])
-        info = self._info()
+        out, info = self._out, self._info()
+        reward = -sum(info["cost"].values()) / self.task.reward_scale_usd
+        terminated, truncated = out.terminated.item(0), out.truncated.item(0)
         if terminated or truncated:
             info["metrics"] = self.task.metrics(self._state, 0)
         return self._observation(), reward, terminated, truncated, info
@@ -165,16 +167,16 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
 
     def _observation(self) -> dict[str, NDArray[Any]]:
         if self.copy:
-            return {key: value[0].copy() for key, value in self._out.observation.items()}
-        return {key: value[0] for key, value in self._out.observation.items()}
+            return {key: view.copy() for key, view in self._views.items()}
+        return dict(self._views)
 
     def _info(self) -> dict[str, Any]:
         out = self._out
         return {
-            "action_mask": out.action_mask[0].copy(),
-            "cost": dict(zip(self.task.cost_terms, out.cost_usd[0].tolist(), strict=True)),
-            "violations": int(out.violations[0]),
-            "refused": bool(out.refused[0]),
+            "action_mask": self._mask.copy(),
+            "cost": dict(zip(self.task.cost_terms, self._cost_usd.tolist(), strict=True)),
+            "violations": out.violations.item(0),
+            "refused": out.refused.item(0),
         }
 
 
