@@ -38,7 +38,7 @@ def _best_by_rule(s, b, u, chosen):  # type: ignore[no-untyped-def]
     """Mark in `chosen` (N,) the best feasible node of every rule and form; number of marked nodes."""
     best, where = np.full(scores.NUM_FORMS, -np.inf), np.full(scores.NUM_FORMS, -1)
     values = np.empty(scores.NUM_FORMS)
-    feasible, table, req, now_s = s.feasible[b], s.node_table[b], s.request[b], s.now_s[b]
+    feasible, table, req, now_s = s.feasible[b], s.node_table[b], s.request[b], s.clock[b, 0]
     for n in range(len(feasible)):
         if feasible[n] == 0:
             continue
@@ -80,7 +80,7 @@ def write_candidates(s, b, u, feasible):  # type: ignore[no-untyped-def]
     chosen = np.zeros(len(s.cpu_capacity), np.int8)
     count = _best_by_rule(s, b, u, chosen) if feasible > 0 else 0
     _fill_at_random(s, b, chosen, count, feasible)
-    place, req, now_s = 0, s.request[b], s.now_s[b]
+    place, req, now_s = 0, s.request[b], s.clock[b, 0]
     for n in range(len(chosen)):
         if chosen[n] == 0 or place == s.candidates.shape[1]:
             continue
