@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,6 +87,21 @@ def assert_scores_shown(state: ClusterState, model: ReferenceEpisode) -> None:
             for column, rule in enumerate(scores.SCORES, start=schema.NUM_NODE_FEATURES):
                 expected = REFERENCE_SCORES[rule](model, node, False)
                 np.testing.assert_allclose(state.candidate_table[0, place, column], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_scores_shown_are_those_of_the_observation():
+    """To the last bit: a policy that computes the score from what it observes finds the same best node."""
+    story = crowd(20, 3)
+    late = replace(story, arrival_s=np.array([0.1, 1e7 + 0.3, 1e7 + 0.7]), end_s=2e7)
+    state = fill([late], num_candidates=14)
+    for action in (0, 3):
+        advance(state, [action])
+        now_s, request = state.clock[0, 0], state.request[0]
+        for place in range(14):
+            row = state.node_table[0, state.candidates[0, place]]
+            forms = np.empty(scores.NUM_FORMS)
+            scores.all_forms(row, request, now_s, 0.0, forms)
+            assert state.candidate_table[0, place, -1] == np.float32(forms[-1])
 
 
 def crowd(nodes: int, requests: int, uniform: float = 0.25) -> PlacementScenario:

@@ -1,0 +1,39 @@
+"""The disk cache of kernels notices a change in every file that compiled code is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import archrl
+from archrl.cluster.jit import KERNEL_FILES, kernel, sources_stamp
+
+PACKAGE = Path(archrl.__file__).parent
+
+
+def test_every_file_with_kernels_is_watched():
+    with_kernels = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if "from archrl.cluster.jit import kernel" in path.read_text(encoding="utf-8")
+    }
+    assert len(with_kernels) >= 6
+    assert with_kernels <= set(KERNEL_FILES)
+    assert all((PACKAGE / name).is_file() for name in KERNEL_FILES)
+
+
+def test_the_stamp_is_the_content():
+    assert len(sources_stamp()) == 64
+    assert sources_stamp() == sources_stamp()
+
+
+@kernel
+def divide(first, second):
+    return first / second
+
+
+def test_kernels_divide_as_numpy_does():
+    """IEEE division: no Python error inside a kernel."""
+    assert divide(1.0, 0.0) == np.inf
+    assert np.isnan(divide(0.0, 0.0))
