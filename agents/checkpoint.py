@@ -116,12 +116,7 @@ def load_policy(
     Raises:
         ConfigError: no such model, or it was trained on observations with other columns.
     """
-    try:
-        data, parameters, _ = load_from_zip_file(os.fspath(path), device="cpu")
-    except (ValueError, FileNotFoundError, OSError) as error:
-        raise ConfigError(f"model {os.fspath(path)}: {error}; give the zip file of a training run") from error
-    if data is None or "policy" not in parameters:
-        raise ConfigError(f"model {os.fspath(path)}: has no policy; give the zip file of a training run")
+    data, parameters = _read_model(path)
     trained, given = score_names(data["observation_space"]), score_names(observation_space)
     if trained != given:
         raise ConfigError(
@@ -132,6 +127,26 @@ def load_policy(
     policy.load_state_dict(parameters["policy"])
     policy.set_training_mode(False)
     return policy
+
+
+def trained_candidates(path: str | os.PathLike[str]) -> int:
+    """Candidates of the environment that a model was trained on; 0: its actions were nodes.
+
+    Raises:
+        ConfigError: no such model.
+    """
+    space = _read_model(path)[0]["observation_space"]
+    return int(space["nodes"].shape[0]) if "fgd" in score_names(space) else 0
+
+
+def _read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        data, parameters, _ = load_from_zip_file(os.fspath(path), device="cpu")
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"model {os.fspath(path)}: {error}; give the zip file of a training run") from error
+    if data is None or "policy" not in parameters:
+        raise ConfigError(f"model {os.fspath(path)}: has no policy; give the zip file of a training run")
+    return data, parameters
 
 
 def _no_schedule(_: float) -> float:

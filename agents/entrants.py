@@ -26,12 +26,16 @@ def load_agents(paths: Sequence[str | Path], task: Any) -> list[Entrant]:
 
 
 def load_agent(path: str | Path, task: Any) -> Entrant:
-    """One trained agent; name and training seed are those of its run, where the model lies in the folder of one."""
-    from archrl_agents.checkpoint import load_policy
+    """One trained agent; name and training seed are those of its run, where the model lies in the folder of one.
+
+    An agent that was trained on candidates plays its own view of `task`: the same scenarios, actions by candidate.
+    """
+    from archrl_agents.checkpoint import load_policy, trained_candidates
     from archrl_agents.policy import AgentPolicy
 
     model = _model_file(Path(path))
     name, seed = _run_of(model)
+    task = _with_candidates(task, trained_candidates(model))
     policy = AgentPolicy(load_policy(model, task.observation_space, task.action_space), name, seed)
     policy.validation_episodes = _validation_episodes(model.parent)
     return Entrant(policy, task)
@@ -61,15 +65,24 @@ def train_or_continue(config: PPOConfig | DQNConfig, folder: Path, command: str)
 def quick_config(
     file: Path, name: str, total_steps: int, env: Mapping[str, Scalar], preset: str
 ) -> PPOConfig | DQNConfig:
-    """A training configuration with its length and its environment replaced; batches shrink with short runs."""
+    """A training configuration with another length, preset and source of scenarios; batches shrink with short runs."""
     config = load_train_config(file)
-    changes: dict[str, Any] = {"name": name, "preset": preset, "env": dict(env), "total_steps": total_steps}
+    fields = dict(config.env) | dict(env)
+    changes: dict[str, Any] = {"name": name, "preset": preset, "env": fields, "total_steps": total_steps}
     changes["eval_every"] = changes["checkpoint_every"] = max(total_steps // 8, 1)
-    rows = max(min(config.num_envs, total_steps // 128), 1)
+    rows = max(min(config.num_envs, total_steps // 128), 2)
     if rows < config.num_envs:
-        changes |= {"num_envs": rows, "batch_size": rows, "eval_episodes": 2}
+        changes |= {"num_envs": rows, "group_size": 1, "batch_size": rows, "eval_episodes": 2}
         changes |= {"learning_starts": total_steps // 8} if isinstance(config, DQNConfig) else {}
     return load_train_config(config.model_dump(mode="json") | changes)
+
+
+def _with_candidates(task: Any, candidates: int) -> Any:
+    from archrl.envs.placement import PlacementTask
+
+    if (task.config.candidates > 0) == (candidates > 0):
+        return task
+    return PlacementTask(task.config.model_copy(update={"candidates": candidates}), task.source, task.split)
 
 
 def _model_file(path: Path) -> Path:

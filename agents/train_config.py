@@ -56,8 +56,8 @@ class TrainConfig(Config):
     network: NetworkConfig = NetworkConfig()
     learning_rate: float | LinearSchedule = 3e-4
     gamma: float = Field(0.99, ge=0, le=1)
-    batch_size: int = Field(1024, ge=1)
-    """Decisions of a minibatch."""
+    batch_size: int = Field(1024, ge=2)
+    """Decisions of a minibatch; PPO normalises the advantages in it."""
     max_grad_norm: float = Field(0.5, gt=0)
 
     eval_every: int = Field(250_000, ge=1)

@@ -32,7 +32,7 @@ def test_an_agent_is_found_by_its_folder_or_a_file_in_it(trained: Path, where: s
     task = make_task("tiny", "test")
     entrant = load_agent(trained / where, task)
     assert (entrant.name, entrant.training_seed, entrant.information) == ("little_ppo", 0, "online")
-    episodes = rollout(task, entrant.policy, draw_scenarios(task, "test", 0, 2))
+    episodes = rollout(entrant.task, entrant.policy, draw_scenarios(task, "test", 0, 2))
     assert all(episode.violations == 0 for episode in episodes)
 
 
@@ -43,8 +43,20 @@ def test_checkpoints_belong_to_their_run(trained: Path) -> None:
 
 def test_an_agent_plays_a_cluster_of_another_size(trained: Path) -> None:
     task = make_task("small", "test", num_nodes=20, num_requests=300)
-    (episode,) = rollout(task, load_agent(trained, task).policy, draw_scenarios(task, "test", 0, 1))
+    entrant = load_agent(trained, task)
+    (episode,) = rollout(entrant.task, entrant.policy, draw_scenarios(task, "test", 0, 1))
     assert (episode.steps, episode.violations) == (300, 0)
+
+
+def test_an_agent_trained_on_candidates_plays_its_own_view_of_the_task(tmp_path: Path) -> None:
+    task = make_task("tiny", "test")
+    for candidates, seen in ((0, 8), (16, 16)):
+        config = quick_config(CONFIGS["ppo"], "little", 128, {"candidates": candidates}, "tiny")
+        plain = config.model_copy(update={"network": config.network.model_copy(update={"score_prior": None})})
+        entrant = load_agent(train_or_continue(plain, tmp_path / str(candidates), "typed"), task)
+        assert entrant.task.observation_space["nodes"].shape[0] == seen
+        assert entrant.task.source is task.source
+        assert entrant.task.config.model_copy(update={"candidates": 0}) == task.config
 
 
 def test_validation_episodes_are_counted(trained: Path) -> None:
@@ -77,7 +89,8 @@ def test_an_interrupted_run_continues_and_another_configuration_begins_anew(tmp_
 def test_quick_configurations_are_those_of_the_file_but_for_length_and_environment(key: str) -> None:
     file, env = load_train_config(CONFIGS[key]), {"scenario": "timed", "source": "openb"}
     config = quick_config(CONFIGS[key], "quick", 400_000, env, "small")
-    assert (config.name, config.total_steps, config.env, config.num_envs) == ("quick", 400_000, env, file.num_envs)
+    assert (config.name, config.total_steps, config.num_envs) == ("quick", 400_000, file.num_envs)
+    assert config.env == file.env | env
     assert (config.learning_rate, config.gamma, config.network) == (file.learning_rate, file.gamma, file.network)
     short = quick_config(CONFIGS[key], "quick", 1000, {}, "tiny")
     assert short.num_envs < file.num_envs
