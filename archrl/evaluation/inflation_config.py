@@ -35,6 +35,14 @@ class BoundsConfig(Config):
     seeds: tuple[int, ...]
 
 
+class MoreSeedsConfig(Config):
+    """Further seeds of some published policies, to tell a deviation from the noise of the compared seeds."""
+
+    policies: tuple[str, ...]
+    workloads: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
 class ScaleConfig(Config):
     """How much is run. `num_nodes` None: the whole fleet of the trace."""
 
@@ -43,6 +51,7 @@ class ScaleConfig(Config):
     seeds: tuple[int, ...]
     ablation_workloads: tuple[str, ...] = ()
     ablation_seeds: tuple[int, ...] = ()
+    more_seeds: tuple[MoreSeedsConfig, ...] = ()
     bounds: tuple[BoundsConfig, ...] = ()
 
 

@@ -102,7 +102,9 @@ def jobs(sweep: SweepConfig, scale: ScaleConfig, extra: Sequence[Player] = ()) -
     """All runs of a scale, in the order of the table; `extra` players meet what the published policies meet."""
     main = [*map(heuristic_player, sweep.policies), *extra]
     forms = [heuristic_player(form) for form in sweep.ablation]
-    parts = ((main, scale.workloads, scale.seeds), (forms, scale.ablation_workloads, scale.ablation_seeds))
+    parts = [(main, scale.workloads, scale.seeds), (forms, scale.ablation_workloads, scale.ablation_seeds)]
+    for more in scale.more_seeds:
+        parts.append(([player for player in main if player.policy in more.policies], more.workloads, more.seeds))
     return [
         Job(p, w, seed) for players, workloads, seeds in parts for w in workloads for p in players for seed in seeds
     ]

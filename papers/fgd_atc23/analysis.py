@@ -67,6 +67,12 @@ def agent_rows(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["policy"] == AGENT]
 
 
+def compared(evidence: Evidence) -> pd.DataFrame:
+    """Rows of the published fleet and of the seeds that claims are about."""
+    runs = evidence.runs
+    return runs[(runs["num_nodes"] == FLEET) & runs["seed"].isin(evidence.expected["seeds"])]
+
+
 def comparison(evidence: Evidence, kind: str = "alloc", levels: tuple[int, ...] = LEVELS) -> pd.DataFrame:
     """Published and own mean and standard deviation for every workload, policy and level that has all its seeds.
 
@@ -75,8 +81,7 @@ def comparison(evidence: Evidence, kind: str = "alloc", levels: tuple[int, ...] 
         kind: "alloc" or "frag".
         levels: Arrived demand, %.
     """
-    runs, expected = published_form(evidence.runs), evidence.expected
-    runs = runs[runs["num_nodes"] == FLEET]
+    runs, expected = published_form(compared(evidence)), evidence.expected
     lines = []
     for workload, policies in expected[kind].items():
         for policy, by_level in policies.items():
@@ -95,9 +100,37 @@ def comparison(evidence: Evidence, kind: str = "alloc", levels: tuple[int, ...] 
     return table
 
 
+def more_seeds(evidence: Evidence) -> pd.DataFrame:
+    """Difference to the published mean where there are further seeds: the compared seeds, the further ones, and all.
+
+    `low` and `high` are a 95 % interval of the difference of the two means (Welch).
+    """
+    runs = published_form(evidence.runs[evidence.runs["num_nodes"] == FLEET])
+    seeds, count = evidence.expected["seeds"], len(evidence.expected["seeds"])
+    lines = []
+    for (workload, policy), part in runs.groupby(["workload", "policy"], sort=False):
+        further = ~part["seed"].isin(seeds)
+        if not further.any():
+            continue
+        for name, rows in (("compared", part[~further]), ("further", part[further]), ("all", part)):
+            for level in LEVELS:
+                values, (theirs, theirs_sd) = (
+                    rows[f"alloc_pct_{level}"],
+                    evidence.expected["alloc"][workload][policy][level],
+                )
+                a, b = values.var(ddof=1) / len(values), theirs_sd**2 / count
+                freedom = (a + b) ** 2 / (a**2 / (len(values) - 1) + b**2 / (count - 1))
+                half, difference = stats.t.ppf(0.975, freedom) * np.sqrt(a + b), values.mean() - theirs
+                lines.append((workload, policy, level, name, len(values), theirs, values.mean(), values.std(ddof=1),
+                              difference, difference - half, difference + half))  # fmt: skip
+    columns = ["workload", "policy", "arrived_pct", "which", "seeds", "published_mean", "mean", "sd"]
+    return pd.DataFrame(lines, columns=[*columns, "difference", "low", "high"])
+
+
 def ablation(evidence: Evidence) -> pd.DataFrame:
     """Means of every form of every policy on `default`, and the paired difference to the published form at 130 %."""
     runs = evidence.runs[(evidence.runs["workload"] == "default") & (evidence.runs["training_seed"] < 0)]
+    runs = runs[runs["seed"].isin(evidence.expected["seeds"])]
     base = published_form(runs).set_index(["policy", "seed"])["alloc_pct_130"]
     lines = []
     for key, part in runs.groupby(FORMS, sort=False):
@@ -118,7 +151,7 @@ def ablation(evidence: Evidence) -> pd.DataFrame:
 
 def against_fgd(evidence: Evidence) -> pd.DataFrame:
     """Agent minus our FGD at 130 % on the same scenarios, by workload, with a 95 % t interval over scenarios."""
-    runs = evidence.runs[evidence.runs["num_nodes"] == FLEET]
+    runs = compared(evidence)
     fgd = published_form(runs)
     fgd = fgd[fgd["policy"] == "FGD"].set_index(["workload", "seed", "arrivals"])["alloc_pct_130"]
     agent = agent_rows(runs)
@@ -189,7 +222,8 @@ def _within(claim: str, statement: str, part: pd.DataFrame, needed: int) -> Verd
 
 def _form_mean(evidence: Evidence, policy: str, score: str, tie: str, mix: float) -> float:
     """Mean at 130 % on `default` of one form; NaN when seeds are missing."""
-    runs = evidence.runs[(evidence.runs["workload"] == "default") & (evidence.runs["num_nodes"] == FLEET)]
+    runs = compared(evidence)
+    runs = runs[runs["workload"] == "default"]
     same = (runs["policy"] == policy) & (runs["score"] == score) & (runs["tie"] == tie) & (runs["mix_coverage"] == mix)
     complete = set(runs.loc[same, "seed"]) == set(evidence.expected["seeds"])
     return float(runs.loc[same, "alloc_pct_130"].mean()) if complete else float("nan")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from archrl.evaluation.figures import HATCHES, PALETTE
 from papers.fgd_atc23 import analysis
-from papers.fgd_atc23.analysis import AGENT, FLEET, POLICIES, TOLERANCE, Evidence
+from papers.fgd_atc23.analysis import AGENT, POLICIES, TOLERANCE, Evidence
 
 COLORS = {
     "Random": "0.45",
@@ -128,9 +128,9 @@ def differences_figure(evidence: Evidence) -> Figure:
 
 
 def _full(evidence: Evidence) -> pd.DataFrame:
-    runs = evidence.runs
+    runs = analysis.compared(evidence)
     shown = runs.index.isin(analysis.published_form(runs).index) | (runs["policy"] == AGENT)
-    return runs[shown & (runs["num_nodes"] == FLEET)]
+    return runs[shown]
 
 
 def _by_policy(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
