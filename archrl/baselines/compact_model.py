@@ -9,12 +9,13 @@
                 x_in <= z_nt                                         (open)      i live in t
                 x, y binary, 0 <= z <= 1
 
-x_in: request i runs on node n; y_ing: it takes GPU slot g there; z_nt: node n is in use in interval t. v_i is the value
-of a request in $, d_ir its demand, k_i its GPUs and m_i its milli-GPU per GPU; c_n is the price of a node-hour and l_t
-the hours of interval t. Intervals end at every arrival and departure before the end of the episode; capacity is stated
-only for intervals in which a request has just arrived, because the others hold a subset of an earlier one. Pairs (i, n)
-that do not go together even on an empty node have x_in <= 0. The rule that a request of priority 1 may be rejected only when
-it fits nowhere is left out, so the bound holds for every policy, but a plan for such a scenario may not be replayable.
+x_in: request i runs on node n; y_ing: it takes GPU slot g there; z_nt: node n is in use in interval t. v_i is the
+value of a request in $, d_ir its demand, k_i its GPUs and m_i its milli-GPU per GPU; c_n is the price of a node-hour
+and l_t the hours of interval t. Intervals end at every arrival and departure before the end of the episode; capacity
+is stated only for intervals in which a request has just arrived, because the others hold a subset of an earlier one.
+Pairs (i, n) that do not go together even on an empty node have x_in <= 0. The rule that a request of priority 1 may
+be rejected only when it fits nowhere is left out, so the bound holds for every policy, but a plan for such a scenario
+may not be replayable.
 
 For some tens of requests on some nodes. `placement_milp` proves optima of larger scenarios; tests hold the two equal.
 """
