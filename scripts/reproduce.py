@@ -56,14 +56,14 @@ def main(
 
 
 def publish(paper: str, expected: Path, folder: Path) -> str:
-    """Write tables and figures from the rows in `folder`; the table of verdicts."""
+    """Write tables and figures from the rows in `folder`; the first two tables, as text."""
     sys.path.insert(0, str(ROOT))
     analysis = importlib.import_module(f"papers.{paper}.analysis")
     presentation = importlib.import_module(f"papers.{paper}.presentation")
     evidence = analysis.read(folder, expected)
     presentation.publish(evidence, folder)
-    verdicts = presentation.tables(evidence)[0]
-    return f"{verdicts.shown.to_string(index=False)}\n\n{folder}"
+    shown = [f"{table.caption}\n{table.shown.to_string(index=False)}" for table in presentation.tables(evidence)[:2]]
+    return "\n\n".join([*shown, f"rows, tables and figures: {folder}"])
 
 
 def agent_player(path: Path) -> Any:

@@ -125,6 +125,7 @@ def run_sweep(
         TraceError: the trace is absent.
         ArchrlError: a file cannot be written; the rows of finished runs are kept.
     """
+    _check_extra(extra)
     scale, path = sweep.scale(scale_name), folder / RUNS
     kept = _read_rows(path) if path.exists() else []
     todo = jobs(sweep, scale, extra)
@@ -194,6 +195,13 @@ def _read_rows(path: Path) -> list[Row]:
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise ConfigError(f"{path}: other columns than this version writes; give another folder with --out")
         return list(reader)
+
+
+def _check_extra(extra: Sequence[Player]) -> None:
+    names = [f"{player.policy}, training seed {player.training_seed}" for player in extra]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"agents: {twice} is given twice; give one model for each training seed")
 
 
 def _without_old_models(kept: Sequence[Row], extra: Sequence[Player]) -> list[Row]:

@@ -100,6 +100,15 @@ def comparison(evidence: Evidence, kind: str = "alloc", levels: tuple[int, ...] 
     return table
 
 
+def allocation(evidence: Evidence) -> pd.DataFrame:
+    """Mean allocation of the published forms and the agent by workload, on whatever fleet the rows are of."""
+    runs = evidence.runs[evidence.runs["seed"].isin(evidence.expected["seeds"])]
+    shown = runs[runs.index.isin(published_form(runs).index) | (runs["policy"] == AGENT)]
+    grouped = shown.groupby(["num_nodes", "workload", "policy"], sort=False)
+    means = {f"mean_{level}": (f"alloc_pct_{level}", "mean") for level in LEVELS}
+    return grouped.agg(seeds=("seed", "nunique"), **means).reset_index()
+
+
 def more_seeds(evidence: Evidence) -> pd.DataFrame:
     """Difference to the published mean where there are further seeds: the compared seeds, the further ones, and all.
 

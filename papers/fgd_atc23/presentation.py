@@ -28,7 +28,13 @@ class Table(NamedTuple):
 
 def tables(evidence: Evidence) -> list[Table]:
     """All tables that the rows allow; a table without rows is left out."""
-    made = [_verdicts(evidence), _reproduction(evidence), _fragmentation(evidence), _ablation(evidence)]
+    made = [
+        _verdicts(evidence),
+        _allocation(evidence),
+        _reproduction(evidence),
+        _fragmentation(evidence),
+        _ablation(evidence),
+    ]
     made.append(_more_seeds(evidence))
     return [table for table in (*made, _agent(evidence), _bounds(evidence)) if len(table.raw)]
 
@@ -74,6 +80,17 @@ def _verdicts(evidence: Evidence) -> Table:
     raw = pd.DataFrame(analysis.verdicts(evidence))
     caption = "Verdict on every claim, from the rows of runs.csv and bounds.csv; percentages are of GPU capacity."
     return Table("verdicts", caption, raw.set_axis(["Claim", "Statement", "Result", "Verdict"], axis=1), raw)
+
+
+def _allocation(evidence: Evidence) -> Table:
+    raw = analysis.allocation(evidence)
+    nodes = ", ".join(f"{count:,}" for count in raw["num_nodes"].unique())
+    caption = f"Mean GPU allocation, % of capacity, at 130 % arrived demand. Data: openb trace, {nodes} of 1,213 nodes."
+    wide = raw.pivot(index=["num_nodes", "workload"], columns="policy", values="mean_130")
+    order = raw[["num_nodes", "workload"]].drop_duplicates().apply(tuple, axis=1)
+    policies = [name for name in (*POLICIES, AGENT) if name in wide.columns]
+    shown = wide.loc[list(order), policies].map(lambda mean: "" if pd.isna(mean) else f"{mean:.2f}").reset_index()
+    return Table("allocation", caption, shown.rename(columns={"num_nodes": "Nodes", "workload": "Workload"}), raw)
 
 
 def _reproduction(evidence: Evidence) -> Table:

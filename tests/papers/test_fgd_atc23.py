@@ -16,7 +16,7 @@ import yaml
 
 from archrl.errors import ConfigError
 from archrl.evaluation.inflation_config import load_sweep
-from archrl.evaluation.inflation_sweep import COLUMNS, KEY, Job, heuristic_player, jobs, play, run_sweep
+from archrl.evaluation.inflation_sweep import COLUMNS, KEY, Job, Player, heuristic_player, jobs, play, run_sweep
 from archrl.traces.fgd_published import read_fgd_published
 from papers.fgd_atc23 import analysis, expected, presentation
 from tests.conftest import needs_data
@@ -265,6 +265,37 @@ def test_rows_of_another_fleet_are_not_mixed_in(tmp_path):
     with pytest.raises(ConfigError, match="num_nodes='12', played again it has '13'"):
         run_sweep(other, "smoke", tmp_path, resume=True)
     assert (tmp_path / "runs.csv").read_bytes() == before
+
+
+class Rejecter:
+    """Stands for an agent: turns away what it may, else takes the first allowed candidate."""
+
+    name, information = "made", "online"
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return observation["action_mask"].argmax(axis=1), state
+
+
+def agent_player(model, seed=0):
+    fields = {"candidates": 24, "slot_rule": "best_fit", "mix_coverage": 1.0}
+    return Player(analysis.AGENT, lambda task, seed: Rejecter(), fields, training_seed=seed, model=model)
+
+
+@needs_openb
+def test_an_agent_joins_and_other_weights_replace_it(tmp_path):
+    sweep = load_sweep(PAPER / "sweep.yaml", SMALL)
+    run_sweep(sweep, "smoke", tmp_path)
+    rows = run_sweep(sweep, "smoke", tmp_path, [agent_player("aaa"), agent_player("bbb", 1)], resume=True)
+    assert [(row["policy"], row["model"]) for row in rows[3:]] == [("agent", "aaa"), ("agent", "bbb")]
+    assert len({row["arrivals"] for row in rows if row["workload"] == "gpuspec10"}) == 1
+    rows = run_sweep(sweep, "smoke", tmp_path, [agent_player("ccc")], resume=True)
+    assert [(row["training_seed"], row["model"]) for row in rows[3:]] == [("1", "bbb"), ("0", "ccc")]
+    assert len(analysis.agent_rows(analysis.read(tmp_path, PAPER / "expected.yaml").runs)) == 2
+
+
+def test_two_agents_of_one_training_seed(sweep, tmp_path):
+    with pytest.raises(ConfigError, match="training seed 0 is given twice"):
+        run_sweep(sweep, "smoke", tmp_path, [agent_player("aaa"), agent_player("bbb")])
 
 
 @needs_openb
