@@ -46,7 +46,6 @@ def data_root(config: PlacementConfig) -> str:
     return root
 
 
-@lru_cache(maxsize=32)
 def build_source(config: PlacementConfig) -> ScenarioSource:
     """The source of scenarios that a configuration names.
 
@@ -54,6 +53,14 @@ def build_source(config: PlacementConfig) -> ScenarioSource:
         TraceError: the trace is needed and missing or malformed.
         ScenarioError: the numbers of the configuration do not go together.
     """
+    if config.source == "openb" and config.scenario != "toy":
+        config = config.model_copy(update={"data_root": data_root(config)})
+    return _build(config)
+
+
+@lru_cache(maxsize=32)
+def _build(config: PlacementConfig) -> ScenarioSource:
+    """As `build_source`, with the folder of the trace in the configuration: another folder is another source."""
     if config.scenario == "toy":
         return ToySource()
     return _openb(config) if config.source == "openb" else _synthetic(config)
