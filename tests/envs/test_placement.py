@@ -240,9 +240,21 @@ def test_views_on_request():
     env = make_single("toy", copy=False)
     first, _ = env.reset(seed=0)
     second = env.step(0)[0]
+    assert second["nodes"][0, schema.NODE_GPU_FREE] == 500.0
     assert np.shares_memory(first["nodes"], second["nodes"])
     envs = make_batch(2, "toy", copy=False)
     assert np.shares_memory(envs.reset(seed=0)[0]["nodes"], envs.state.cluster.node_table)
+
+
+def test_a_fork_of_the_tasks_state_goes_its_own_way():
+    """Look ahead from the same moment: rejecting request 0 costs its $9, placing it an hour of node 0."""
+    env = make_single("toy")
+    env.reset(seed=0)
+    fork = env.state.fork()
+    env.task.step(fork, np.array([TOY_REJECT]))
+    assert env.task.outputs(fork).cost_usd[0].tolist() == [9.0, 0.0, 0.0]
+    assert env.step(0)[4]["cost"]["node_hours"] == 2.0
+    assert fork.cluster.cpu_free[0].tolist() == [8000, 8000, 16000]
 
 
 # --- reset
@@ -392,9 +404,12 @@ def test_the_trace_is_asked_for_with_the_command_that_brings_it(monkeypatch):
         make_single("openb")
 
 
-def test_a_trace_folder_without_the_trace_is_an_error(tmp_path):
+def test_a_trace_folder_without_the_trace_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(TraceError, match="openb"):
         make_single("openb", data_root=str(tmp_path))
+    monkeypatch.setenv("ARCHRL_DATA", str(tmp_path))
+    with pytest.raises(TraceError, match="openb"):
+        make_single("openb")
 
 
 def test_the_splits_play_different_scenarios():
