@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ KERNEL_FILES = (
     "units.py",
     *(f"cluster/{name}.py" for name in ("jit", "schema", "state", "handle", "prefetch")),
     *(f"cluster/{name}.py" for name in ("fragmentation", "scores", "candidates", "kernels", "step")),
-    "baselines/choose.py",
+    *(f"baselines/{name}.py" for name in ("choose", "plan_kernels", "plan_enumeration")),
 )
 """Every file whose content ends up in compiled code, below the package."""
 
@@ -30,13 +30,8 @@ def sources_stamp() -> str:
     return hashlib.sha256(b"".join((package / name).read_bytes() for name in KERNEL_FILES)).hexdigest()
 
 
-def _compile(function: Callable[..., Any], parallel: bool) -> Any:
-    dispatcher = njit(error_model="numpy", cache=True, parallel=parallel)(function)
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a row kernel: no Python objects, IEEE division, cached on disk."""
+    dispatcher = njit(error_model="numpy", cache=True)(function)
     dispatcher._cache._cache_file._source_stamp = sources_stamp()
     return dispatcher
-
-
-kernel = partial(_compile, parallel=False)
-"""Compile a row kernel: no Python objects, IEEE division, cached on disk."""
-parallel_kernel = partial(_compile, parallel=True)
-"""As `kernel`, with `prange` over threads."""

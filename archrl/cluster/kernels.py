@@ -53,23 +53,6 @@ def update_node(s, b, n):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fits(s, b, n, u):  # type: ignore[no-untyped-def]
-    """Exact feasibility of specification `u` on node `n`: every hard constraint of the model."""
-    if s.cpu_free[b, n] < s.spec_cpu[u] or s.mem_free[b, n] < s.spec_mem[u]:
-        return False
-    group = s.spec_group[u]
-    if group >= 0 and s.group_live[b, n, group] >= s.spec_group_limit[u]:
-        return False
-    if s.spec_gpus[u] == 0:
-        return True
-    if s.gpu_type[n] < 0 or (s.spec_types[u] >> s.gpu_type[n]) & 1 == 0:
-        return False
-    if s.spec_milli[u] < GPU_MILLI:
-        return s.gpu_max[b, n] >= s.spec_milli[u]
-    return s.gpu_idle[b, n] >= s.spec_gpus[u]
-
-
-@kernel
 def _drop_types(s, types, out):  # type: ignore[no-untyped-def]
     gpu_type, count = s.gpu_type, 0
     for n in range(len(gpu_type)):

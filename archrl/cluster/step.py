@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-from numba import prange
-
 from archrl.cluster import schema, state
 from archrl.cluster.candidates import write_candidates
 from archrl.cluster.handle import view
-from archrl.cluster.jit import kernel, parallel_kernel
+from archrl.cluster.jit import kernel
 from archrl.cluster.kernels import apply_action, clear_row, close_row, feasible_row
 from archrl.cluster.prefetch import prefetch
 from archrl.units import SECONDS_PER_DAY
@@ -75,14 +73,6 @@ def step_rows(handle, actions, slots, executed):  # type: ignore[no-untyped-def]
     s = view(handle)
     for b in range(len(actions)):
         prefetch(s, b, actions)
-        executed[b] = step_row(s, b, actions[b], slots[b])
-
-
-@parallel_kernel
-def step_rows_parallel(handle, actions, slots, executed):  # type: ignore[no-untyped-def]
-    """As `step_rows`, over threads; pays only when a batch step is worth more than about 100 microseconds."""
-    for b in prange(len(actions)):
-        s = view(handle)
         executed[b] = step_row(s, b, actions[b], slots[b])
 
 
