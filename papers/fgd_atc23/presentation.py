@@ -193,7 +193,8 @@ def _bounds(evidence: Evidence) -> Table:
     raw = analysis.bound_gaps(evidence)
     caption = (
         "Certified upper bound on the final GPU allocation of each bounded scenario, % of capacity, and what the "
-        "policies reach on the same scenarios (means). No policy, not even one that knows the future, can exceed it. "
+        "policies reach on the same scenarios (means). No policy can exceed it, not even one that knows the future and "
+        "may turn away requests that fit, which no policy here may; 100 leaves open that this would fill every GPU. "
         f"Data: {SOURCE}."
     )
     if raw.empty:
