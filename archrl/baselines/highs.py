@@ -1,0 +1,144 @@
+"""HiGHS through arrays: linear programs whose bound is certified by their duals, and small integer programs.
+
+HiGHS keeps one scheduler of threads per process. Everything in this room asks for the same number of threads all the
+time (one, unless `threads` of `solve_placement` says otherwise in the first call); a process that wants another number
+is started afresh. Start worker processes with the method "spawn": in the fork of a process that has used HiGHS, a
+mixed-integer solve hangs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from archrl.baselines.placement_instance import Floats
+from archrl.errors import SolverError
+
+
+@dataclass(frozen=True)
+class Program:
+    """minimise cost.x + offset subject to row_lower <= matrix x <= row_upper, 0 <= x <= upper."""
+
+    cost: Floats  # (n,)
+    upper: Floats  # (n,)
+    matrix: Any  # (m, n) scipy sparse
+    row_lower: Floats  # (m,)
+    row_upper: Floats  # (m,)
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What HiGHS found in time."""
+
+    status: str
+    x: Floats  # (n,); empty without a feasible point
+    duals: Floats  # (m,) of a linear program, clipped to the signs that the rows allow
+    objective: float  # inf without a feasible point
+    bound: float
+    """Certified: of a linear program by weak duality from `duals`, of an integer program the solver's dual bound."""
+
+
+def highspy_module() -> Any:
+    """The module highspy.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import highspy
+    except ImportError as error:
+        raise ImportError('highspy is missing; exact methods need: pip install "archrl[solvers]"') from error
+    return highspy
+
+
+def new_solver(time_limit_s: float, threads: int = 1) -> Any:
+    """A silent `highspy.Highs` with a time limit."""
+    solver = highspy_module().Highs()
+    for option, value in (("output_flag", False), ("threads", threads), ("time_limit", float(max(0.0, time_limit_s)))):
+        set_option(solver, option, value)
+    return solver
+
+
+def set_option(solver: Any, option: str, value: Any) -> None:
+    """Set an option of HiGHS.
+
+    Raises:
+        SolverError: HiGHS does not take it.
+    """
+    if solver.setOptionValue(option, value) != highspy_module().HighsStatus.kOk:
+        raise SolverError(f"HiGHS option {option}={value!r} was refused; use highspy >= 1.10")
+
+
+def solve_linear(program: Program, time_limit_s: float) -> Answer:
+    """Solve by the interior-point method without crossover; the bound holds also when it is stopped early."""
+    solver = new_solver(time_limit_s)
+    for option, value in (("solver", "ipm"), ("run_crossover", "off")):
+        set_option(solver, option, value)
+    _run(solver, program, integral=False)
+    found = solver.getSolution()
+    duals = np.array(found.row_dual) if found.dual_valid else np.zeros(len(program.row_lower))
+    duals = np.nan_to_num(duals, nan=0.0) if not np.isfinite(duals).all() else duals
+    duals = np.where(np.isinf(program.row_lower), np.minimum(duals, 0.0), duals)
+    duals = np.where(np.isinf(program.row_upper), np.maximum(duals, 0.0), duals)
+    x = np.array(found.col_value) if found.value_valid else np.zeros(0)
+    objective = float(program.cost @ x) + program.offset if len(x) else np.inf
+    return Answer(_status(solver), x, duals, objective, weak_duality_bound(program, duals))
+
+
+def solve_integer(program: Program, time_limit_s: float, start: Floats | None = None, mip_gap: float = 1e-6) -> Answer:
+    """Solve with all variables integral, from a feasible point if `start` is given."""
+    solver = new_solver(time_limit_s)
+    set_option(solver, "mip_rel_gap", mip_gap)
+    _run(solver, program, integral=True, start=start)
+    info = solver.getInfo()
+    feasible = info.primal_solution_status == highspy_module().SolutionStatus.kSolutionStatusFeasible
+    x = np.array(solver.getSolution().col_value).round() if feasible else np.zeros(0)
+    objective = float(program.cost @ x) + program.offset if feasible else np.inf
+    return Answer(_status(solver), x, np.zeros(0), objective, min(float(info.mip_dual_bound), objective))
+
+
+def weak_duality_bound(program: Program, duals: Floats) -> float:
+    """Lower bound on the optimum from any duals: sum of y b over rows plus sum of min(0, c - A'y) u over columns.
+
+    Holds for every y whose sign fits the rows (y >= 0 where only a lower side is finite, y <= 0 where only an upper
+    side is); nothing is assumed about how y was found.
+    """
+    reduced = program.cost - program.matrix.T @ duals
+    rows = np.where(duals >= 0, program.row_lower, program.row_upper)
+    if np.isinf(rows[duals != 0]).any() or np.isinf(program.upper[reduced < 0]).any():
+        return -np.inf
+    at_rows = float(duals[duals != 0] @ rows[duals != 0])
+    return at_rows + float(np.minimum(reduced, 0.0)[reduced < 0] @ program.upper[reduced < 0]) + program.offset
+
+
+def _run(solver: Any, program: Program, integral: bool, start: Floats | None = None) -> None:
+    module = highspy_module()
+    matrix = sparse.csr_matrix(program.matrix)
+    model = module.HighsLp()
+    model.num_row_, model.num_col_ = matrix.shape
+    model.col_cost_, model.offset_ = program.cost, program.offset
+    model.col_lower_, model.col_upper_ = np.zeros(len(program.cost)), program.upper
+    model.row_lower_, model.row_upper_ = program.row_lower, program.row_upper
+    model.a_matrix_.format_ = module.MatrixFormat.kRowwise
+    model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
+    if integral:
+        model.integrality_ = [module.HighsVarType.kInteger] * len(program.cost)
+    if solver.passModel(model) == module.HighsStatus.kError:
+        raise SolverError(f"HiGHS refused a model of {matrix.shape[0]} rows and {matrix.shape[1]} columns")
+    if start is not None:
+        point = module.HighsSolution()
+        point.col_value, point.value_valid = list(start), True
+        solver.setSolution(point)
+    if solver.run() == module.HighsStatus.kError:
+        raise SolverError(
+            f"HiGHS failed: {_status(solver)}; if another number of threads was used before in this process, start a "
+            "new one (HiGHS keeps one scheduler per process)"
+        )
+
+
+def _status(solver: Any) -> str:
+    return str(solver.modelStatusToString(solver.getModelStatus()))
