@@ -68,7 +68,7 @@ class MaskedDQN(DQN):
             return target.gather(1, chooser.argmax(dim=1, keepdim=True))
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """Huber loss on one-step targets, as the base class with `bootstrap_values`."""
+        """Huber loss as in the base class, on the target of `bootstrap_values`."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         losses = [self._gradient_step(batch_size) for _ in range(gradient_steps)]
@@ -79,7 +79,8 @@ class MaskedDQN(DQN):
     def _gradient_step(self, batch_size: int) -> float:
         data = self.replay_buffer.sample(batch_size)  # type: ignore[union-attr]
         future = self.bootstrap_values(data.next_observations)  # type: ignore[arg-type]
-        target = data.rewards + (1.0 - data.dones) * self.gamma * future
+        discounts = self.gamma if data.discounts is None else data.discounts
+        target = data.rewards + (1.0 - data.dones) * discounts * future
         current = self.q_net(data.observations).gather(1, data.actions.long())
         loss = functional.smooth_l1_loss(current, target)
         self.policy.optimizer.zero_grad()

@@ -31,6 +31,7 @@ from archrl_agents.checkpoint import checkpoints, load_checkpoint, save_model
 from archrl_agents.masked_dqn import MaskedDQN
 from archrl_agents.networks import NodePolicy, NodeQPolicy
 from archrl_agents.progress import Progress
+from archrl_agents.replay import NStepDictReplayBuffer
 from archrl_agents.train_config import DQNConfig, LinearSchedule, PPOConfig, TrainConfig, load_train_config
 from archrl_agents.validation import Validation
 from archrl_agents.vec_env import BatchVecEnv
@@ -127,6 +128,8 @@ def make_agent(config: PPOConfig | DQNConfig, env: BatchVecEnv) -> BaseAlgorithm
     else:
         fields = ("buffer_size", "learning_starts", "train_freq", "gradient_steps", "target_update_interval", "tau")
         fields += ("exploration_fraction", "exploration_initial_eps", "exploration_final_eps", "double_q")
+        replay = {"n_steps": config.return_steps, "gamma": config.gamma}
+        shared |= {"replay_buffer_class": NStepDictReplayBuffer, "replay_buffer_kwargs": replay}
         model = MaskedDQN(NodeQPolicy, **shared, **{field: getattr(config, field) for field in fields})
     env._seeds = seeds
     return model

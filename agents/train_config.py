@@ -103,6 +103,8 @@ class DQNConfig(TrainConfig):
     """Transitions of the replay buffer, all rows together."""
     learning_starts: int = Field(10_000, ge=0)
     """Random steps before learning."""
+    return_steps: int = Field(1, ge=1)
+    """Rewards in a target before it bootstraps; more carry the late effects of a placement, with more noise."""
     train_freq: int = Field(1, ge=1)
     """Batch steps between updates."""
     gradient_steps: int = Field(1, ge=1)

@@ -9,7 +9,9 @@ from tiny_tasks import MostFreeAllowed
 
 from archrl_agents.masked_dqn import MaskedDQN
 from archrl_agents.networks import NodeQPolicy
+from archrl_agents.replay import NStepDictReplayBuffer
 from archrl_agents.vec_env import BatchVecEnv
+from archrl_agents.warm_up import random_allowed
 
 
 def agent(double_q: bool = True, rows: int = 4) -> MaskedDQN:
@@ -105,3 +107,42 @@ def test_warm_up_actions_are_allowed():
     masks = model.replay_buffer.observations["action_mask"][:100]
     assert (np.take_along_axis(masks, chosen[..., None].astype(int), axis=2) == 1).all()
     assert len(np.unique(chosen)) == 5
+
+
+@pytest.mark.parametrize("n_steps", [1, 3, 6])
+def test_replayed_returns_by_hand(n_steps):
+    """Random play fills and wraps the buffer; each sample is checked against a loop over the transitions played."""
+    task, gamma, places = MostFreeAllowed(nodes=3, horizon=4), 0.9, 10
+    env = BatchVecEnv(task, 2)
+    buffer = NStepDictReplayBuffer(
+        2 * places, env.observation_space, env.action_space, n_envs=2, n_steps=n_steps, gamma=gamma
+    )
+    env.seed(0)
+    observation, rng, played = env.reset(), np.random.default_rng(0), []
+    for _ in range(27):
+        actions = random_allowed(env.action_masks(), rng)
+        following, rewards, dones, infos = env.step(actions)
+        actual = {key: value.copy() for key, value in following.items()}
+        for row in np.flatnonzero(dones):
+            for key in actual:
+                actual[key][row] = infos[row]["terminal_observation"][key]
+        buffer.add(observation, actual, actions, rewards, dones, infos)
+        played.append((observation["nodes"].copy(), rewards, dones, actual["nodes"]))
+        observation = {key: value.copy() for key, value in following.items()}
+    samples, lengths = buffer.sample(200), set()
+    for k in range(200):
+        start = samples.observations["nodes"][k].numpy()
+        matches = [(t, row) for t in range(17, 27) for row in (0, 1) if np.array_equal(played[t][0][row], start)]
+        ((t, row),) = matches
+        total, count = 0.0, 0
+        while True:
+            total += gamma**count * played[t + count][1][row]
+            count += 1
+            if count == n_steps or played[t + count - 1][2][row] or t + count == 27:
+                break
+        lengths.add(count)
+        assert samples.rewards[k, 0].item() == pytest.approx(total, rel=1e-5)
+        assert samples.discounts[k, 0].item() == pytest.approx(gamma**count, rel=1e-6)
+        assert samples.dones[k, 0].item() == 0.0
+        np.testing.assert_array_equal(samples.next_observations["nodes"][k].numpy(), played[t + count - 1][3][row])
+    assert lengths == set(range(1, min(n_steps, 4) + 1))
