@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def load_agent(path: str | Path, task: Any) -> Entrant:
     name, seed = _run_of(model)
     task = _with_candidates(task, trained_candidates(model))
     policy = AgentPolicy(load_policy(model, task.observation_space, task.action_space), name, seed)
-    policy.validation_episodes = _validation_episodes(model.parent)
+    if model.name == run_folder.BEST:
+        policy.validation_episodes, policy.model_step = _choice(model.parent)
     return Entrant(policy, task)
 
 
@@ -102,12 +104,14 @@ def _run_of(model: Path) -> tuple[str, int]:
     return model.stem, 0
 
 
-def _validation_episodes(folder: Path) -> int:
-    """Validation episodes that the choice of the model used; 0 where the folder does not say."""
+def _choice(folder: Path) -> tuple[int, int]:
+    """Validation episodes that the choice of the best model used, and the step it is from; 0, -1 where unknown."""
     config, path = _config_of(folder), folder / run_folder.EVALUATIONS
     if config is None or not path.exists():
-        return 0
-    return config.eval_episodes * (len(path.read_text(encoding="utf-8").splitlines()) - 1)
+        return 0, -1
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    best = max(rows, key=lambda row: float(row[config.best_metric]))
+    return config.eval_episodes * len(rows), int(best["steps"])
 
 
 def _config_of(folder: Path) -> PPOConfig | DQNConfig | None:

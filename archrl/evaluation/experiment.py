@@ -91,7 +91,7 @@ def run_experiment(
         certificates = _certificates(jobs)
     fixed += benches.plan_entrants(bench, certificates)
     frame = _play(bench, fixed, own, certificates, kept)
-    report = make_report(bench, frame, _spent(own))
+    report = make_report(bench, frame, _choices(own))
     if folder is not None:
         write_report(report, folder)
     return report
@@ -216,13 +216,16 @@ def _play(
     return merge(frames)
 
 
-def _spent(own: Sequence[Entrant]) -> dict[str, int]:
-    """Validation episodes behind every policy that says so, summed over its training seeds."""
-    spent: dict[str, int] = {}
+def _choices(own: Sequence[Entrant]) -> list[str]:
+    """How the model of every agent was chosen, where its policy says so: validation episodes and training step."""
+    found = []
     for entrant in own:
-        count = int(getattr(entrant.policy, "validation_episodes", 0))
-        spent[entrant.name] = spent.get(entrant.name, 0) + count
-    return {name: count for name, count in spent.items() if count}
+        episodes = int(getattr(entrant.policy, "validation_episodes", 0))
+        if episodes:
+            step = int(getattr(entrant.policy, "model_step", -1))
+            origin = "the untrained model" if step == 0 else f"step {step:,}"
+            found.append(f"{entrant.name} (seed {entrant.training_seed}) {origin} after {episodes} episodes")
+    return found
 
 
 def _setting(bench: Bench) -> Setting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,13 +50,13 @@ class Report:
         return f"{self.caption}\n\n{part[shown].to_string(index=False)}\n"
 
 
-def make_report(bench: Bench, frame: pd.DataFrame, spent: Mapping[str, int] | None = None) -> Report:
+def make_report(bench: Bench, frame: pd.DataFrame, choices: Sequence[str] = ()) -> Report:
     """Summarise the rows of an experiment.
 
     Args:
         bench: The experiment.
         frame: Its rows.
-        spent: Validation episodes by policy that learns.
+        choices: How the models of agents were chosen, in words.
 
     Raises:
         ConfigError: The reference is no heuristic of the experiment.
@@ -69,7 +69,7 @@ def make_report(bench: Bench, frame: pd.DataFrame, spent: Mapping[str, int] | No
         level=config.level,
         resamples=config.resamples,
     )
-    caption = f"{table_caption(table, data_source(bench.env))} {_protocol(bench, spent or {})}".strip()
+    caption = f"{table_caption(table, data_source(bench.env))} {_protocol(bench, choices)}".strip()
     return Report(table, frame, caption, config.seed)
 
 
@@ -119,7 +119,7 @@ def _load(env: PlacementConfig) -> str:
     return f"{env.num_requests} requests, offered GPU load {env.offered_load:g}"
 
 
-def _protocol(bench: Bench, spent: Mapping[str, int]) -> str:
+def _protocol(bench: Bench, choices: Sequence[str]) -> str:
     """Sentences on tuning and bounds: what every row was allowed to use."""
     config, sentences = bench.config, []
     if config.tuning.scenarios:
@@ -128,9 +128,8 @@ def _protocol(bench: Bench, spent: Mapping[str, int]) -> str:
             f"tuned_heuristic: cheapest of {grid} candidates on {config.tuning.scenarios} validation scenarios "
             f"({grid * config.tuning.scenarios} validation episodes)."
         )
-    if any(spent.values()):
-        counts = ", ".join(f"{name} {count}" for name, count in spent.items())
-        sentences.append(f"Validation episodes behind the choice of an agent's model: {counts}.")
+    if choices:
+        sentences.append(f"Models of agents, chosen on validation scenarios: {'; '.join(choices)}.")
     if config.bounds.method != "none":
         kind = {"lower_bound": "certified relaxation", "exact": "clairvoyant integer program"}[config.bounds.method]
         sentences.append(f"Bound: {kind}, at most {config.bounds.time_limit_s:g} s per scenario.")

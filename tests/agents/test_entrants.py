@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 pytest.importorskip("torch")
@@ -59,10 +60,11 @@ def test_an_agent_trained_on_candidates_plays_its_own_view_of_the_task(tmp_path:
         assert entrant.task.config.model_copy(update={"candidates": 0}) == task.config
 
 
-def test_validation_episodes_are_counted(trained: Path) -> None:
-    lines = (trained / run_folder.EVALUATIONS).read_text().splitlines()
+def test_the_choice_of_the_model_is_known(trained: Path) -> None:
+    rows = pd.read_csv(trained / run_folder.EVALUATIONS)
     policy = load_agent(trained, make_task("tiny", "test")).policy
-    assert policy.validation_episodes == 2 * (len(lines) - 1) > 2
+    assert policy.validation_episodes == 2 * len(rows) > 2
+    assert policy.model_step == rows.loc[rows["return"].idxmax(), "steps"]
 
 
 def test_a_finished_run_is_not_trained_again(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
