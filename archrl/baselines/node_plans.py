@@ -15,6 +15,8 @@ from archrl.units import GPU_MILLI, SECONDS_PER_HOUR
 
 Plan = tuple[int, ...]
 """Requests that one node serves over the episode, ascending."""
+MOST_STEPS = 30_000_000
+"""Decisions after which a listing of plans is given up."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -30,17 +32,24 @@ class Found(NamedTuple):
     plan: Plan
 
 
+class Workspace:
+    """Memory of the beam search, shared by the searches of one process that run one after the other."""
+
+    def __init__(self, width: int, requests: int) -> None:
+        self.width = width
+        length = 3 * width + 64
+        self.beams = (kernels.new_labels(length), kernels.new_labels(length))
+        entries = (width + 1) * max(1, requests)
+        self.chains = kernels.Chains(np.empty(entries, np.int16), np.empty(entries, np.int32))
+
+
 class PlanFinder:
     """Searches plans of a node of kind k. Prices shape how fast and how tight, never whether the bound holds."""
 
-    def __init__(self, instance: Instance, k: int, prices: Prices, width: int) -> None:
-        self.instance, self.k, self.prices, self.width = instance, k, prices, width
+    def __init__(self, instance: Instance, k: int, prices: Prices, space: Workspace) -> None:
+        self.instance, self.k, self.prices, self.space = instance, k, prices, space
         kind = instance.kinds[k]
         self.shape = kernels.Shape(kind.cpu, kind.mem, kind.gpus, kind.hour_usd / SECONDS_PER_HOUR)
-        length = 3 * width + 64
-        self._beams = (kernels.new_labels(length), kernels.new_labels(length))
-        entries = (width + 1) * max(1, int(instance.allowed[:, k].sum()))
-        self._chains = kernels.Chains(np.empty(entries, np.int16), np.empty(entries, np.int32))
 
     def best(self, profit_usd: Floats, width: int | None = None) -> Found:
         """The best plan for profits per request, (P,) >= 0, by a beam of at most `width` labels."""
@@ -48,20 +57,20 @@ class PlanFinder:
         if len(candidates) == 0:
             return Found(0.0, 0.0, ())
         problem = self._problem(candidates, profit_usd)
-        limits = (min(width or self.width, self.width), 0.0)
-        value, bound, entry = kernels.search(problem, self._beams, self._chains, limits)
+        limits = (min(width or self.space.width, self.space.width), 0.0)
+        value, bound, entry = kernels.search(problem, self.space.beams, self.space.chains, limits)
         plan = []
         while entry != kernels.NOTHING:
-            plan.append(int(candidates[self._chains.request[entry]]))
-            entry = self._chains.before[entry]
+            plan.append(int(candidates[self.space.chains.request[entry]]))
+            entry = self.space.chains.before[entry]
         limit = float(problem.look.ahead[0] + problem.look.over_end)
         return Found(float(value), max(float(value), min(float(bound), limit)), tuple(reversed(plan)))
 
     def all(self, profit_usd: Floats, floor_usd: float, most: int) -> list[Plan] | None:
-        """Every plan worth at least `floor_usd`, the empty one left out; None if there are more than `most`."""
+        """Every plan worth at least `floor_usd` to which nothing can be added at no cost; None if more than `most`."""
         candidates = np.flatnonzero(self.instance.allowed[:, self.k])
         found = np.empty((most, len(candidates)), np.int8)
-        count = list_plans(self._problem(candidates, profit_usd), floor_usd, found)
+        count = list_plans(self._problem(candidates, profit_usd), floor_usd, found, MOST_STEPS)
         if count > most:
             return None
         rows = np.unique(found[:count] != kernels.SKIP, axis=0)

@@ -1,52 +1,63 @@
-"""Certified lower bound on the cost of any policy on one placement scenario, for fleets beyond integer programs.
+"""A certified lower bound on the cost of any policy, for scenarios that are too large for a proven optimum.
 
-The relaxation of `placement_lp` on a time grid. A finer grid gives a higher bound and a larger program; the grid is
-refined while time is left, and the best bound found is returned. Every bound is certified by weak duality from the
-solver's duals, whether or not the solver finished.
+"lp" solves the linear relaxation of `placement_lp`: node kinds instead of nodes, intervals instead of moments, and the
+packing inequalities of `dual_feasible`. Its value is worked out from the duals by weak duality, so that it holds whatever
+the solver's tolerances were and also when it was stopped early. "plans" raises it by column generation over plans of
+single nodes (`plan_master`), which knows that nodes are whole and that requests do not move; every Lagrangian bound on
+the way is certified too. "auto" takes plans for episodes of at most `MOST_REQUESTS` requests.
+
+Order of costs, which the tests check: lp <= plans <= optimum <= any policy.
 """
 
 from __future__ import annotations
 
 import time
+from typing import Literal, get_args
 
-from archrl.baselines.placement_instance import build_instance, time_grid
-from archrl.baselines.placement_lp import solve_relaxation
+import numpy as np
+
+from archrl.baselines.placement_instance import build_instance
+from archrl.baselines.placement_lp import best_relaxation, seconds_left
+from archrl.baselines.plan_master import PlanMaster
 from archrl.baselines.solution import Solution
+from archrl.errors import ConfigError
 from archrl.scenarios.placement import PlacementScenario
 
-GRIDS = (24, 96, 288)
-"""Intervals of successive relaxations."""
-GROWTH = 8.0
-"""The next grid is tried only while this many times the last one's seconds are left; it takes 3 to 6 times as long."""
+Method = Literal["auto", "lp", "plans"]
+MOST_REQUESTS = 128
+"""Longer episodes get the linear relaxation from "auto"."""
 
 
-def placement_lower_bound(scenario: PlacementScenario, time_limit_s: float = 60.0) -> Solution:
-    """Bound the cost of every policy, clairvoyant ones included; `actions` of the result is None.
+def placement_lower_bound(
+    scenario: PlacementScenario, time_limit_s: float = 60.0, method: Method = "auto"
+) -> Solution:
+    """A bound without a plan; 0 at least, whatever the time limit.
 
     Args:
-        scenario: One episode. The rule that a request of priority 1 may be rejected only when it fits nowhere is
-            relaxed, which keeps the bound valid.
-        time_limit_s: Wall time; the first relaxation is always tried, with all of it.
+        scenario: One episode.
+        time_limit_s: Wall-clock limit, about: a search that has begun is finished.
+        method: See the module docstring.
+
+    Returns:
+        A solution whose `actions` are None and whose status is "bound", or "time_limit" where more time might have
+        given a higher one.
+
+    Raises:
+        ConfigError: an argument is out of range.
+        ImportError: the extra "solvers" is not installed.
     """
     began = time.perf_counter()
-    instance = build_instance(scenario)
-    built = time.perf_counter()
-    bound, status = 0.0, "time_limit"
-    for intervals in GRIDS:
-        started = time.perf_counter()
-        found = solve_relaxation(instance, time_grid(instance, intervals), max(1.0, time_limit_s - (started - began)))
-        bound, status = max(bound, found.bound_usd), found.status
-        now = time.perf_counter()
-        if GROWTH * (now - started) > time_limit_s - (now - began):
-            break
-    seconds = time.perf_counter() - began
-    return Solution(
-        actions=None,
-        slots=None,
-        objective_usd=float("inf"),
-        bound_usd=bound,
-        gap=float("inf"),
-        status="bound" if status.lower() == "optimal" else "time_limit",
-        seconds=seconds,
-        build_seconds=built - began,
-    )
+    if not time_limit_s > 0:
+        raise ConfigError(f"time_limit_s: got {time_limit_s!r}; allowed: a number of seconds above 0")
+    if method not in get_args(Method):
+        raise ConfigError(f"method: got {method!r}; allowed: {', '.join(get_args(Method))}")
+    instance, deadline = build_instance(scenario), began + time_limit_s
+    built = time.perf_counter() - began
+    if method == "plans" or (method == "auto" and len(scenario) <= MOST_REQUESTS):
+        master = PlanMaster(instance, deadline)
+        master.generate()
+        bound = master.bound_usd
+    else:
+        bound = best_relaxation(instance, deadline).bound_usd
+    status = "bound" if seconds_left(deadline) > 0 else "time_limit"
+    return Solution(None, None, np.inf, bound, np.inf, status, time.perf_counter() - began, built)

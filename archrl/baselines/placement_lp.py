@@ -15,6 +15,8 @@ relaxed beyond what the families catch.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +26,11 @@ from archrl.baselines.dual_feasible import load_families
 from archrl.baselines.highs import Answer, Program, solve_linear
 from archrl.baselines.placement_instance import Bools, Floats, Instance, Ints, NodeKind, Requests, take, time_grid
 from archrl.units import SECONDS_PER_HOUR
+
+FULL_GRID = 200
+"""With fewer events, the grid has one interval between any two."""
+COARSE_INTERVALS, FINE_INTERVALS = 12, 100
+"""Intervals of the two grids otherwise."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +58,58 @@ class Relaxation:
     status: str
 
 
-def solve_relaxation(instance: Instance, grid_s: Floats, time_limit_s: float) -> Relaxation:
-    """Solve the relaxation on a time grid. On a finer grid the bound is at least as high, up to tolerances."""
+def solve_relaxation(
+    instance: Instance, grid_s: Floats, time_limit_s: float, families: Sequence[Floats] | None = None
+) -> Relaxation:
+    """Solve the relaxation on a time grid.
+
+    Args:
+        instance: The clairvoyant problem.
+        grid_s: Interval ends, (T+1,). On a finer grid the bound is at least as high, up to tolerances.
+        time_limit_s: When time runs out the bound still holds; it may be 0.
+        families: By kind, (F, P) loads to use; None: all of `dual_feasible`.
+    """
     model = RelaxationModel(instance.requests, grid_s)
     for k, kind in enumerate(instance.kinds):
-        model.add_kind(kind, int(instance.counts[k]), instance.allowed[:, k])
+        model.add_kind((kind, int(instance.counts[k])), instance.allowed[:, k], None if families is None else families[k])
     answer = solve_linear(model.program(), time_limit_s)
     worth = instance.requests.value_usd + answer.duals[: len(instance.requests.cpu)]
     return Relaxation(max(0.0, answer.bound), np.maximum(worth, 0.0), model.prices(answer), answer.status)
 
 
-def node_prices(instance: Instance, k: int, worth_usd: Floats) -> Prices:
+def best_relaxation(instance: Instance, deadline: float) -> Relaxation:
+    """The relaxation at the resolution that the size of the instance allows, within the time left.
+
+    Long episodes are first solved on a coarse grid, which tells the load families that matter; with those alone the
+    fine grid is affordable. A solve that is stopped early still gives a bound; the better one is returned.
+    """
+    if len(time_grid(instance)) <= FULL_GRID:
+        return solve_relaxation(instance, time_grid(instance), seconds_left(deadline))
+    coarse = solve_relaxation(instance, time_grid(instance, COARSE_INTERVALS), seconds_left(deadline))
+    if seconds_left(deadline) == 0.0:
+        return coarse
+    families = [prices.families[matters(prices)] for prices in coarse.prices]
+    fine = solve_relaxation(instance, time_grid(instance, FINE_INTERVALS), seconds_left(deadline), families)
+    return fine if fine.bound_usd >= coarse.bound_usd else coarse
+
+
+def matters(prices: Prices) -> Bools:
+    """Families that carry more than a thousandth of a kind's prices, (F,)."""
+    total = prices.price_usd.sum(axis=1)
+    return total > 1e-3 * total.sum()
+
+
+def seconds_left(deadline: float) -> float:
+    """Until a moment of `time.perf_counter`, at least 0."""
+    return max(0.0, deadline - time.perf_counter())
+
+
+def node_prices(instance: Instance, k: int, worth_usd: Floats, deadline: float) -> Prices:
     """Prices of one node of kind k if request i is worth `worth_usd[i]`: duals of the relaxation of that node alone."""
     requests = instance.requests._replace(value_usd=worth_usd)
-    model = RelaxationModel(requests, time_grid(instance))
-    model.add_kind(instance.kinds[k], 1, instance.allowed[:, k])
-    return model.prices(solve_linear(model.program(), 60.0))[0]
+    model = RelaxationModel(requests, time_grid(instance, FINE_INTERVALS))
+    model.add_kind((instance.kinds[k], 1), instance.allowed[:, k])
+    return model.prices(solve_linear(model.program(), seconds_left(deadline)))[0]
 
 
 class RelaxationModel:
@@ -87,14 +130,13 @@ class RelaxationModel:
         self._cost: list[Floats] = []
         self._upper: list[Floats] = []
 
-    def add_kind(self, kind: NodeKind, count: int, allowed: Bools) -> None:
-        """Add `count` nodes of a kind that may serve the allowed requests."""
-        served = np.flatnonzero(allowed)
-        intervals = len(self.hours)
-        found = load_families(take(self.requests, served), kind)
-        families = np.zeros((len(found), len(self.requests.cpu)))
-        families[:, served] = found
-        self.families.append(families)
+    def add_kind(self, nodes: tuple[NodeKind, int], allowed: Bools, families: Floats | None = None) -> None:
+        """Add a number of nodes of a kind that may serve the allowed requests."""
+        (kind, count), served, intervals = nodes, np.flatnonzero(allowed), len(self.hours)
+        found = load_families(take(self.requests, served), kind) if families is None else families[:, served]
+        loads = np.zeros((len(found), len(self.requests.cpu)))
+        loads[:, served] = found
+        self.families.append(loads)
         self._blocks.append((served, self._kind_rows(found, served)))
         self._cost += [-self.requests.value_usd[served], kind.hour_usd * self.hours]
         self._cost.append(np.zeros(len(found) * intervals))

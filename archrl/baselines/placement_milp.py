@@ -1,136 +1,116 @@
-"""Clairvoyant placement as an integer program over plans of whole nodes, solved to a proven optimum where time allows.
+"""Clairvoyant placement, solved to proven optimality where time allows: `solve_placement`.
 
-`plan_master` holds the formulation, its Lagrangian bound and the argument why a short list of plans is enough to prove
-optimality; `node_plans` finds plans of one node. `compact_model` states the same problem request by request. All
-solutions can be replayed through the environment, action by action and slot by slot.
+The problem is stated in `placement_model`, as a mixed-integer program that can be read beside its formulas. It is solved
+by default through plans of single nodes (`plan_master`, `plan_pool`, `plan_branching`), which proves the optimum of the
+preset `tiny` in seconds where the program as stated needs hours; `method="milp"` hands the program itself to HiGHS, and
+the tests hold the two, and exhaustive search, against each other.
+
+The plan is checked and priced by `plan_replay`, the ledger of the environment in plain integers, so `objective_usd` is
+what a replay costs. Priorities: a request of priority 1 may be rejected only where it fits nowhere. The models leave
+that rule out, which keeps the bound valid. A plan that breaks it is repaired; its cost may then exceed the bound, and
+the status is not "optimal" unless the two still agree. Presets `tiny` and `small` have priority 0 only. An environment
+with `allow_reject=False` treats every request as priority 1, which a scenario does not know: its cost is bounded by
+`bound_usd`, but the plan may not replay there.
+
+HiGHS keeps one scheduler of threads per process: use one value of `threads` in a process, and start worker processes by
+"spawn" (see `highs`).
 """
 
 from __future__ import annotations
 
 import time
-from functools import cache
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from archrl.baselines.node_plans import Plan, plan_slots
 from archrl.baselines.placement_instance import Instance, build_instance
-from archrl.baselines.plan_master import PlanMaster, choose_plans, listed_plans, refine_prices
+from archrl.baselines.placement_lp import seconds_left
+from archrl.baselines.placement_model import PlacementModel
+from archrl.baselines.plan_exact import PlanProof, prove_by_plans
 from archrl.baselines.plan_replay import greedy_plan, plan_cost, repaired_plan
-from archrl.baselines.solution import Solution, relative_gap
+from archrl.baselines.solution import Solution, Status, relative_gap
+from archrl.errors import ConfigError
 from archrl.scenarios.placement import PlacementScenario
-from archrl.scenarios.toy import toy_scenario
 
-FIRST_REGRET = 0.25
-"""Share of the gap that the first list of plans covers; doubled until the list proves the optimum."""
-PROOF_TOLERANCE = 1e-6
-"""Relative gap below which plan and bound agree."""
-
-Moves = tuple[NDArray[np.int64], NDArray[np.uint8]]
+Method = Literal["auto", "plans", "milp"]
+LARGEST_MODEL = 3_000_000
+"""Requests x nodes x events above which "auto" does not build the program as stated."""
 
 
-def solve_placement(scenario: PlacementScenario, time_limit_s: float = 60.0, mip_gap: float = 1e-6) -> Solution:
-    """The cheapest plan that anybody could have carried out, and a certified bound on the cost of every policy.
-
-    HiGHS runs on one thread; start parallel processes with spawn, never fork. Where a request of priority 1 is among
-    those that the optimum of the program rejects, the plan is repaired to what the environment allows, and the bound
-    stays valid because it does not know that rule.
+def solve_placement(
+    scenario: PlacementScenario,
+    time_limit_s: float = 60.0,
+    mip_gap: float = 1e-6,
+    threads: int = 1,
+    method: Method = "auto",
+) -> Solution:
+    """The cheapest way to place or reject the requests of a scenario by someone who knows all of them beforehand.
 
     Args:
-        scenario: One episode, everything known.
-        time_limit_s: Wall time without compiling; afterwards the best plan and bound so far come back, with their gap.
-        mip_gap: Relative gap at which the plan counts as optimal.
+        scenario: One episode.
+        time_limit_s: Wall-clock limit. When it strikes, the best plan and the best bound so far are returned.
+        mip_gap: Relative tolerance to which plan and bound must agree for the status "optimal".
+        threads: Of HiGHS; the same in all calls of a process.
+        method: "plans", "milp" (the program as stated), or "auto": plans, and the program if that leaves a gap.
+
+    Returns:
+        A plan that the environment can carry out, its cost, a certified bound on the cost of every policy, the gap.
+        There always is a plan: the clairvoyant greedy one at least.
+
+    Raises:
+        ConfigError: an argument is out of range.
+        SolverError: HiGHS failed.
+        ImportError: the extra "solvers" is not installed.
     """
-    _compile_kernels()
     began = time.perf_counter()
-    instance = build_instance(scenario)
-    search = _Search(instance, scenario.catalogue.priority[scenario.spec_idx].astype(np.int32), mip_gap)
-    search.offer(greedy_plan(instance, search.priority))
-    master = PlanMaster(instance, began + time_limit_s)
-    built = time.perf_counter()
-    search.bound_usd = max(search.bound_usd, master.bound_usd)
-    priced_out = master.generate()
-    search.bound_usd = max(search.bound_usd, master.bound_usd)
-    search.choose(master.plans, master.seconds_left())
-    if priced_out and not search.proven:
-        refine_prices(master)
-        search.prove(master)
-    actions, slots = search.best
-    bound = min(search.bound_usd, search.cost_usd)
-    return Solution(
-        actions=actions,
-        slots=slots,
-        objective_usd=search.cost_usd,
-        bound_usd=bound,
-        gap=relative_gap(search.cost_usd, bound),
-        status="optimal" if search.proven else ("time_limit" if master.seconds_left() <= 0 else "feasible"),
-        seconds=time.perf_counter() - began,
-        build_seconds=built - began,
-    )
+    _check(time_limit_s, mip_gap, threads, method)
+    deadline = began + time_limit_s
+    instance, priority = build_instance(scenario), scenario.catalogue.priority[scenario.spec_idx]
+    actions, slots = greedy_plan(instance, priority)
+    greedy_usd = plan_cost(instance, priority, actions, slots)
+    built, proof = time.perf_counter() - began, PlanProof(actions, slots, greedy_usd, 0.0)
+    if method != "milp":
+        free = PlanProof(actions, slots, greedy_usd, 0.0)
+        proof = prove_by_plans(instance, free, mip_gap, deadline)
+    open_gap = proof.objective_usd - proof.bound_usd > mip_gap * proof.objective_usd
+    if method == "milp" or (method == "auto" and open_gap and seconds_left(deadline) > 0 and _buildable(instance)):
+        built += _solve_model(instance, proof, (deadline, mip_gap, threads))
+    plan = repaired_plan(instance, priority, proof.actions, proof.slots)
+    objective = plan_cost(instance, priority, *plan)
+    if objective > greedy_usd:
+        plan, objective = (actions, slots), greedy_usd
+    bound = min(proof.bound_usd, objective)
+    gap = relative_gap(objective, bound)
+    status: Status = "optimal" if gap <= mip_gap else "time_limit" if seconds_left(deadline) == 0.0 else "feasible"
+    return Solution(*plan, objective, bound, gap, status, time.perf_counter() - began, built)
 
 
-@cache
-def _compile_kernels() -> None:
-    """Search the plans of a three-node story once per process, so that no time limit pays for compiling (a minute)."""
-    master = PlanMaster(build_instance(toy_scenario()), np.inf)
-    master.generate()
-    refine_prices(master)
-    listed_plans(master, PROOF_TOLERANCE)
+def _solve_model(instance: Instance, proof: PlanProof, settings: tuple[float, float, int]) -> float:
+    """Improve `proof` by the program as stated; the seconds spent on building it."""
+    deadline, mip_gap, threads = settings
+    began = time.perf_counter()
+    model = PlacementModel(instance)
+    built = time.perf_counter() - began
+    answer = model.solve((proof.actions, proof.slots), seconds_left(deadline), mip_gap, threads)
+    nobody_must = np.zeros(len(answer.actions), np.int32)
+    objective = plan_cost(instance, nobody_must, answer.actions, answer.slots)
+    if objective < proof.objective_usd:
+        proof.actions, proof.slots, proof.objective_usd = answer.actions, answer.slots, objective
+    proof.bound_usd = max(proof.bound_usd, answer.bound_usd)
+    return built
 
 
-class _Search:
-    """The best plan and bound so far."""
-
-    def __init__(self, instance: Instance, priority: NDArray[np.int32], mip_gap: float) -> None:
-        self.instance, self.priority, self.mip_gap = instance, priority, mip_gap
-        self.bound_usd, self.cost_usd = 0.0, np.inf
-        self.best: Moves = (np.zeros(0, np.int64), np.zeros(0, np.uint8))
-
-    @property
-    def proven(self) -> bool:
-        """Whether plan and bound agree."""
-        return relative_gap(self.cost_usd, self.bound_usd) <= max(self.mip_gap, PROOF_TOLERANCE)
-
-    def offer(self, moves: Moves) -> None:
-        """Keep a plan if it is the cheapest so far; it is costed by replay."""
-        cost = plan_cost(self.instance, self.priority, *moves)
-        if cost < self.cost_usd:
-            self.best, self.cost_usd = moves, cost
-
-    def choose(self, plans: list[tuple[int, Plan]], seconds: float) -> float:
-        """Integer program over `plans`; the dual bound on what they can reach, $."""
-        if seconds <= 0:
-            return 0.0
-        answer, chosen = choose_plans(self.instance, plans, seconds, self.mip_gap)
-        if np.isfinite(answer.objective):
-            moves = _moves(self.instance, chosen)
-            self.offer(repaired_plan(self.instance, self.priority, *moves))
-        return float(answer.bound)
-
-    def prove(self, master: PlanMaster) -> None:
-        """Raise the bound by integer programs over all plans of small regret, see `plan_master`."""
-        regret = max(FIRST_REGRET * (self.cost_usd - self.bound_usd), PROOF_TOLERANCE)
-        lagrangian = master.bound_usd
-        while master.seconds_left() > 0 and not self.proven:
-            plans = listed_plans(master, regret)
-            if plans is None:
-                return
-            reached = self.choose(plans, master.seconds_left())
-            self.bound_usd = max(self.bound_usd, min(reached, lagrangian + regret))
-            if lagrangian + regret >= self.cost_usd and not self.proven:
-                return
-            regret *= 2
-
-
-def _moves(instance: Instance, chosen: list[tuple[int, Plan]]) -> Moves:
-    """Actions and slots of chosen node plans; a request in several plans stays in the first."""
+def _buildable(instance: Instance) -> bool:
     count = len(instance.requests.cpu)
-    actions = np.full(count, int(instance.counts.sum()), np.int64)
-    slots, used = np.zeros(count, np.uint8), dict.fromkeys(range(len(instance.kinds)), 0)
-    for k, plan in chosen:
-        mine = tuple(i for i in plan if actions[i] == int(instance.counts.sum()))
-        node = int(instance.members[k][used[k]])
-        used[k] += 1
-        for i, mask in zip(mine, plan_slots(instance, k, mine), strict=True):
-            actions[i], slots[i] = node, mask
-    return actions, slots
+    return bool(2 * count * count * instance.counts.sum() <= LARGEST_MODEL)
+
+
+def _check(time_limit_s: float, mip_gap: float, threads: int, method: str) -> None:
+    for name, value, right, allowed in (
+        ("time_limit_s", time_limit_s, time_limit_s > 0, "a number of seconds above 0"),
+        ("mip_gap", mip_gap, 0 <= mip_gap < 1, "a fraction from 0 to below 1, such as 1e-6"),
+        ("threads", threads, isinstance(threads, int) and threads >= 1, "an integer of at least 1"),
+        ("method", method, method in get_args(Method), ", ".join(get_args(Method))),
+    ):
+        if not right:
+            raise ConfigError(f"{name}: got {value!r}; allowed: {allowed}")

@@ -1,4 +1,7 @@
-"""Kernel that lists every plan of one node that is worth at least a floor. See `plan_kernels` for plans and bounds."""
+"""Kernels that list every plan of one node that is worth at least a floor. See `plan_kernels` for plans and bounds.
+
+A plan to which a request can be added at no cost is superfluous where requests need only be covered, and is left out.
+"""
 
 from __future__ import annotations
 
@@ -61,36 +64,95 @@ def decide(p, taken, q, paid):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def list_plans(p, floor, found):  # type: ignore[no-untyped-def]
-    """Write every plan worth at least `floor` to the rows of `found` (M, n) int8, decision by decision.
+def in_use_until(p, taken, begin):  # type: ignore[no-untyped-def]
+    """Up to when the node is in use without a break from `begin` on; `begin` if it is not in use then."""
+    end = begin
+    for j in range(len(taken)):
+        if taken[j] != SKIP and p.req.arrival_s[j] <= end:
+            end = max(end, p.req.paid_s[j])
+    return end
+
+
+@kernel
+def fits_at(p, taken, new, now, slot):  # type: ignore[no-untyped-def]
+    """Whether request `new`, in a given slot if it is a share, fits beside what is live at time `now`."""
+    cpu, mem, same, whole, limit = p.req.cpu[new], p.req.mem[new], 0, 0, p.req.limit[new]
+    load = np.zeros(MAX_GPUS_PER_NODE + 1, np.int64)
+    if slot >= 0:
+        load[slot] = p.req.milli[new]
+    else:
+        whole = p.req.gpus[new]
+    for j in range(len(taken)):
+        if taken[j] == SKIP or p.req.arrival_s[j] > now or p.req.departure_s[j] <= now:
+            continue
+        cpu += p.req.cpu[j]
+        mem += p.req.mem[j]
+        if p.req.group[j] == p.req.group[new]:
+            same += 1
+            limit = min(limit, p.req.limit[j])
+        if taken[j] >= 0:
+            load[taken[j]] += p.req.milli[j]
+        else:
+            whole += p.req.gpus[j]
+    gpus_fit = (load <= GPU_MILLI).all() and (load > 0).sum() + whole <= p.shape.gpus
+    return gpus_fit and cpu <= p.shape.cpu and mem <= p.shape.mem and (p.req.group[new] < 0 or same < limit)
+
+
+@kernel
+def joins_free(p, taken, new):  # type: ignore[no-untyped-def]
+    """Whether request `new` can surely be added to a plan at no cost."""
+    begin, end = p.req.arrival_s[new], p.req.departure_s[new]
+    if in_use_until(p, taken, begin) < p.req.paid_s[new]:
+        return False
+    share = 0 < p.req.milli[new] < GPU_MILLI
+    for slot in range(p.shape.gpus if share else 1):
+        at = slot if share else NO_SLOT
+        fits = fits_at(p, taken, new, begin, at)
+        for j in range(len(taken)):
+            if fits and taken[j] != SKIP and begin < p.req.arrival_s[j] < end:
+                fits = fits_at(p, taken, new, p.req.arrival_s[j], at)
+        if fits:
+            return True
+    return False
+
+
+@kernel
+def is_needed(p, taken):  # type: ignore[no-untyped-def]
+    """Whether a plan has no request that can be added at no cost."""
+    for j in range(len(taken)):
+        if taken[j] == SKIP and joins_free(p, taken, j):
+            return False
+    return True
+
+
+@kernel
+def list_plans(p, floor, found, most_steps):  # type: ignore[no-untyped-def]
+    """Write the plans worth at least `floor` to the rows of `found` (M, n) int8, decision by decision.
 
     Depth first: take the request in each slot that is possible, then skip it. Returns the number of plans; M + 1 stands
-    for "more than M".
+    for "more than M, or more than `most_steps` decisions".
     """
     n, last, count, q = len(p.look.profit), max(1, p.shape.gpus), 0, 0
     taken, option = np.full(n, SKIP, np.int8), np.zeros(n + 1, np.int64)
     value, until = np.zeros(n + 1), np.full(n + 1, NOTHING, np.int64)
-    while q >= 0:
-        if q == n:
-            if value[n] >= floor:
+    for _ in range(most_steps):
+        if q < 0:
+            return count
+        if q == n or option[q] > last:
+            if q == n and value[n] >= floor and is_needed(p, taken):
                 if count == len(found):
-                    return count + 1
+                    break
                 found[count] = taken
                 count += 1
-            q -= 1
-            continue
-        wanted = option[q]
-        if wanted > last:
             option[q] = 0
             q -= 1
             continue
         option[q] += 1
-        taken[q] = SKIP if wanted == last else slot_for(p, taken, q, wanted)
+        taken[q] = SKIP if option[q] - 1 == last else slot_for(p, taken, q, option[q] - 1)
         if taken[q] == NO_ROOM:
             continue
         paid = decide(p, taken, q, (value[q], until[q]))
         if upper_after(p, taken, q, paid) >= floor:
             value[q + 1], until[q + 1] = paid
             q += 1
-            option[q] = 0
-    return count
+    return len(found) + 1

@@ -1,0 +1,86 @@
+"""The exact method by plans: column generation, listing, branch and bound, until plan and bound meet."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archrl.baselines.node_plans import Plan, plan_slots
+from archrl.baselines.placement_instance import Instance
+from archrl.baselines.placement_lp import seconds_left
+from archrl.baselines.plan_branching import choose_plans
+from archrl.baselines.plan_master import PlanMaster
+from archrl.baselines.plan_pool import REJECTION, Pool, listed_pool, pool_of
+
+FIRST_REGRET_FRAC, REGRET_GROWTH = 0.01, 1.6
+"""First regret up to which plans are listed, as a part of the bound, and the factor from round to round."""
+INCUMBENT_FRAC = 0.1
+"""Part of the time for a first choice among the generated plans."""
+
+
+@dataclass
+class PlanProof:
+    """The best plan of the whole fleet so far, and the certified bound."""
+
+    actions: NDArray[np.int64]  # (P,)
+    slots: NDArray[np.uint8]  # (P,)
+    objective_usd: float
+    bound_usd: float
+
+    def improve(self, pool: Pool, chosen: list[int] | None, objective_usd: float) -> None:
+        """Take over a better choice of plans."""
+        if chosen is not None and objective_usd < self.objective_usd:
+            plans = [(int(pool.kind[c]), pool.plans[c]) for c in chosen]
+            self.actions, self.slots = fleet_plan(pool.instance, plans)
+            self.objective_usd = objective_usd
+
+
+def prove_by_plans(instance: Instance, proof: PlanProof, mip_gap: float, deadline: float) -> PlanProof:
+    """Improve plan and bound until they agree to `mip_gap`, time runs out, or there are too many plans to list.
+
+    Why it proves: see `plan_pool`. Every round lists all plans that a solution of cost at most L + d can use and finds
+    the cheapest choice below that cost. If there is none, L + d is a bound, and the next round takes a larger d.
+    """
+    master = PlanMaster(instance, deadline)
+    converged = master.generate()
+    proof.bound_usd = max(proof.bound_usd, master.bound_usd)
+    pool = pool_of(instance, master.plans)
+    first = time.perf_counter() + INCUMBENT_FRAC * seconds_left(deadline)
+    choice = choose_plans(pool, proof.objective_usd, mip_gap * proof.objective_usd, first)
+    proof.improve(pool, choice.chosen, choice.objective_usd)
+    if converged and np.isfinite(master.worth_usd).all():
+        master.refine_prices()
+        _close_gap(master, proof, mip_gap, deadline)
+    return proof
+
+
+def _close_gap(master: PlanMaster, proof: PlanProof, mip_gap: float, deadline: float) -> None:
+    base = master.bound_usd
+    regret = max(FIRST_REGRET_FRAC * base, 1e-6)
+    while proof.objective_usd - proof.bound_usd > mip_gap * proof.objective_usd and seconds_left(deadline) > 0:
+        regret = min(regret, proof.objective_usd - base)
+        pool = listed_pool(master, regret)
+        if pool is None:
+            return
+        tolerance = 0.5 * mip_gap * proof.objective_usd
+        choice = choose_plans(pool, min(proof.objective_usd, base + regret), tolerance, deadline)
+        proof.improve(pool, choice.chosen, choice.objective_usd)
+        proof.bound_usd = max(proof.bound_usd, min(choice.bound_usd, base + regret))
+        regret *= REGRET_GROWTH
+
+
+def fleet_plan(instance: Instance, plans: list[tuple[int, Plan]]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Actions and GPU slots from plans of single nodes that cover every request; rejections have kind `REJECTION`."""
+    count, total = len(instance.requests.cpu), int(instance.counts.sum())
+    actions, slots = np.full(count, total, np.int64), np.zeros(count, np.uint8)
+    free = [list(nodes) for nodes in instance.members]
+    for k, plan in plans:
+        if k == REJECTION:
+            continue
+        node, left = free[k].pop(0), tuple(i for i in plan if actions[i] == total)
+        actions[list(left)] = node
+        slots[list(left)] = plan_slots(instance, k, left)
+    return actions, slots
