@@ -1,10 +1,10 @@
 """A certified lower bound on the cost of any policy, for scenarios that are too large for a proven optimum.
 
-"lp" solves the linear relaxation of `placement_lp`: node kinds instead of nodes, intervals instead of moments, and the
-packing inequalities of `dual_feasible`. Its value is worked out from the duals by weak duality, so that it holds whatever
-the solver's tolerances were and also when it was stopped early. "plans" raises it by column generation over plans of
-single nodes (`plan_master`), which knows that nodes are whole and that requests do not move; every Lagrangian bound on
-the way is certified too. "auto" takes plans for episodes of at most `MOST_REQUESTS` requests.
+"lp" solves the linear relaxation of `placement_lp`: node kinds instead of nodes, intervals instead of moments, and
+the packing inequalities of `dual_feasible`. Its value is worked out from the duals by weak duality, so that it holds
+whatever the solver's tolerances were and also when it was stopped early. "plans" raises it by column generation over
+plans of single nodes (`plan_master`), which knows that nodes are whole and that requests do not move; every
+Lagrangian bound on the way is certified too. "auto" takes plans for episodes of at most `MOST_REQUESTS` requests.
 
 Order of costs, which the tests check: lp <= plans <= optimum <= any policy.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from archrl.baselines.placement_instance import build_instance
 from archrl.baselines.placement_lp import best_relaxation, seconds_left
 from archrl.baselines.plan_master import PlanMaster
-from archrl.baselines.solution import Solution
+from archrl.baselines.solution import Solution, Status
 from archrl.errors import ConfigError
 from archrl.scenarios.placement import PlacementScenario
 
@@ -28,9 +28,7 @@ MOST_REQUESTS = 128
 """Longer episodes get the linear relaxation from "auto"."""
 
 
-def placement_lower_bound(
-    scenario: PlacementScenario, time_limit_s: float = 60.0, method: Method = "auto"
-) -> Solution:
+def placement_lower_bound(scenario: PlacementScenario, time_limit_s: float = 60.0, method: Method = "auto") -> Solution:
     """A bound without a plan; 0 at least, whatever the time limit.
 
     Args:
@@ -59,5 +57,5 @@ def placement_lower_bound(
         bound = master.bound_usd
     else:
         bound = best_relaxation(instance, deadline).bound_usd
-    status = "bound" if seconds_left(deadline) > 0 else "time_limit"
+    status: Status = "bound" if seconds_left(deadline) > 0 else "time_limit"
     return Solution(None, None, np.inf, bound, np.inf, status, time.perf_counter() - began, built)

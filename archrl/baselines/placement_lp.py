@@ -71,7 +71,9 @@ def solve_relaxation(
     """
     model = RelaxationModel(instance.requests, grid_s)
     for k, kind in enumerate(instance.kinds):
-        model.add_kind((kind, int(instance.counts[k])), instance.allowed[:, k], None if families is None else families[k])
+        model.add_kind(
+            (kind, int(instance.counts[k])), instance.allowed[:, k], None if families is None else families[k]
+        )
     answer = solve_linear(model.program(), time_limit_s)
     worth = instance.requests.value_usd + answer.duals[: len(instance.requests.cpu)]
     return Relaxation(max(0.0, answer.bound), np.maximum(worth, 0.0), model.prices(answer), answer.status)
@@ -96,7 +98,8 @@ def best_relaxation(instance: Instance, deadline: float) -> Relaxation:
 def matters(prices: Prices) -> Bools:
     """Families that carry more than a thousandth of a kind's prices, (F,)."""
     total = prices.price_usd.sum(axis=1)
-    return total > 1e-3 * total.sum()
+    enough: Bools = total > 1e-3 * total.sum()
+    return enough
 
 
 def seconds_left(deadline: float) -> float:

@@ -1,9 +1,9 @@
 """Clairvoyant placement, solved to proven optimality where time allows: `solve_placement`.
 
-The problem is stated in `placement_model`, as a mixed-integer program that can be read beside its formulas. It is solved
-by default through plans of single nodes (`plan_master`, `plan_pool`, `plan_branching`), which proves the optimum of the
-preset `tiny` in seconds where the program as stated needs hours; `method="milp"` hands the program itself to HiGHS, and
-the tests hold the two, and exhaustive search, against each other.
+The problem is stated in `placement_model`, as a mixed-integer program that can be read beside its formulas. It is
+solved by default through plans of single nodes (`plan_master`, `plan_pool`, `plan_branching`), which proves the
+optimum of the preset `tiny` in seconds where the program as stated needs hours; `method="milp"` hands the program
+itself to HiGHS, and the tests hold the two, and exhaustive search, against each other.
 
 The plan is checked and priced by `plan_replay`, the ledger of the environment in plain integers, so `objective_usd` is
 what a replay costs. Priorities: a request of priority 1 may be rejected only where it fits nowhere. The models leave

@@ -145,7 +145,7 @@ class PlacementModel:
 
     # --- solving
 
-    def solve(self, start: tuple[Ints, Ints], time_limit_s: float, mip_gap: float, threads: int) -> ModelAnswer:
+    def solve(self, start: tuple[Ints, Any], time_limit_s: float, mip_gap: float, threads: int) -> ModelAnswer:
         """Solve from a plan (actions, slot masks) that the environment can carry out.
 
         Raises:
@@ -162,14 +162,17 @@ class PlacementModel:
         point.col_value, point.value_valid = self._columns(*start).tolist(), True
         solver.setSolution(point)
         if solver.run() == module.HighsStatus.kError:
-            raise SolverError(f"HiGHS failed: {solver.modelStatusToString(solver.getModelStatus())}; see archrl.baselines.highs")
+            raise SolverError(
+                f"HiGHS failed: {solver.modelStatusToString(solver.getModelStatus())}; see archrl.baselines.highs"
+            )
         proven = solver.getModelStatus() == module.HighsModelStatus.kOptimal
         found = np.array(solver.getSolution().col_value)
         return ModelAnswer(*self._plan(found), float(solver.getInfo().mip_dual_bound), proven)
 
     def _position(self, variable: Any) -> Ints:
         """Columns of a variable in the solver, in the variable's shape."""
-        return np.searchsorted(self.model.matrices.vlabels, variable.labels.values)
+        columns: Ints = np.searchsorted(self.model.matrices.vlabels, variable.labels.values)
+        return columns
 
     def _columns(self, actions: Ints, slots: Ints) -> Floats:
         """The solver's point for a plan."""
@@ -201,4 +204,5 @@ def maximal_moments(instance: Instance) -> Floats:
     arrivals = np.unique(requests.arrival_s)
     live = (requests.arrival_s[:, None] <= arrivals) & (requests.departure_s[:, None] > arrivals)
     covered = np.array([(live[:, t] <= live[:, t + 1]).all() for t in range(len(arrivals) - 1)] + [False])
-    return arrivals[~covered]
+    maximal: Floats = arrivals[~covered]
+    return maximal

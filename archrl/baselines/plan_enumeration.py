@@ -119,10 +119,10 @@ def joins_free(p, taken, new):  # type: ignore[no-untyped-def]
 @kernel
 def is_needed(p, taken):  # type: ignore[no-untyped-def]
     """Whether a plan has no request that can be added at no cost."""
+    free = 0
     for j in range(len(taken)):
-        if taken[j] == SKIP and joins_free(p, taken, j):
-            return False
-    return True
+        free += taken[j] == SKIP and joins_free(p, taken, j)
+    return free == 0
 
 
 @kernel

@@ -1,7 +1,7 @@
 """Listed plans, and the linear program over them with cuts: the root of the exact method.
 
-*Which plans.* With profits p let L = sum p_i - sum_k n_k V_k be the Lagrangian bound of `plan_master`, and let a plan S of
-kind k have regret V_k - (worth of S) >= 0. A solution costs L plus the regrets of its plans plus terms that are not
+*Which plans.* With profits p let L = sum p_i - sum_k n_k V_k be the Lagrangian bound of `plan_master`, and let a plan S
+of kind k have regret V_k - (worth of S) >= 0. A solution costs L plus the regrets of its plans plus terms that are not
 negative. One of cost at most L + d therefore uses only plans of regret at most d, and those can be listed.
 
 *Covering.* Choose plans so that every request is covered or rejected at the least cost. A request in two plans is
@@ -129,4 +129,5 @@ class Triples:
     @staticmethod
     def row(pool: Pool, triple: NDArray[np.int64]) -> Floats:
         """(n,) coefficients of the cut."""
-        return (pool.holds[triple].sum(axis=0) + 1) // 2 * 1.0
+        row: Floats = (pool.holds[triple].sum(axis=0) + 1) // 2 * 1.0
+        return row

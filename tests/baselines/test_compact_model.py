@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from archrl.baselines.compact_model import solve_compact
 from archrl.baselines.solution import plan_actions
 from archrl.envs.placement_make import make_task
 from archrl.evaluation.entrants import PlanPolicy
@@ -16,6 +15,7 @@ from archrl.evaluation.rollout import rollout
 from archrl.scenarios.placement import PlacementScenario
 from archrl.scenarios.toy import toy_scenario
 from tests.cluster.strategies import scenarios
+from tests.reference.compact_model import solve_compact
 from tests.reference.placement import ReferenceEpisode
 
 pytest.importorskip("linopy")

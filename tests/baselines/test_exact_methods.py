@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from archrl.baselines.compact_model import solve_compact
 from archrl.baselines.heuristics import HEURISTICS, make_heuristic
 from archrl.baselines.inflation_bound import gpu_allocation_upper_bound
 from archrl.baselines.placement_bound import placement_lower_bound
@@ -22,6 +21,7 @@ from archrl.evaluation.rollout import rollout
 from archrl.scenarios.placement import PlacementScenario
 from archrl.scenarios.toy import toy_scenario
 from tests.cluster.strategies import scenarios
+from tests.reference.compact_model import solve_compact
 from tests.reference.placement import ReferenceEpisode
 
 pytest.importorskip("highspy")
