@@ -75,6 +75,8 @@ class Case:
     """What is counted, in the plural."""
     prepare: Callable[[], Measure]
     """Called once, before the first round: builds, compiles, warms up."""
+    timed: bool = True
+    """False: what counts is in `Sample.extra`, and its time says nothing."""
 
 
 @dataclass(frozen=True)
@@ -155,10 +157,11 @@ def summarise(cases: Sequence[Case], targets: Sequence[Target], rounds: Sequence
 
 def _case_row(case: Case, samples: Sequence[Sample]) -> dict[str, Any]:
     row: dict[str, Any] = {"name": case.name, "unit": case.unit, "units": samples[0].units}
-    row["per_cpu_second"] = _spread([sample.rate for sample in samples])
-    row["cpu_s"] = _spread([sample.cpu_s for sample in samples])
-    row["wall_s"] = _spread([sample.wall_s for sample in samples])
-    return row | {key: _spread([sample.extra[key] for sample in samples]) for key in samples[0].extra}
+    if case.timed:
+        row["per_cpu_second"] = _spread([sample.rate for sample in samples])
+        row["cpu_s"] = _spread([sample.cpu_s for sample in samples])
+        row["wall_s"] = _spread([sample.wall_s for sample in samples])
+    return row | {"extra": {key: _spread([sample.extra[key] for sample in samples]) for key in samples[0].extra}}
 
 
 def _target_row(target: Target, rounds: Sequence[Round]) -> dict[str, Any]:
@@ -179,11 +182,11 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
         head += f" Fewer than {ROUNDS_AT_LEAST} rounds: not to be quoted."
     targets = [("Target", "Measured", "Needed", "Verdict")]
     targets += [(t["name"], _shown(t["value"]), t["target"], t["verdict"]) for t in summary["targets"]]
-    cases = [("Case", "Unit", "Units per CPU-second", "CPU-seconds", "Wall-seconds")]
-    cases += [
-        (c["name"], c["unit"], _shown(c["per_cpu_second"]), _shown(c["cpu_s"]), _shown(c["wall_s"]))
-        for c in summary["cases"]
-    ]
+    cases: list[tuple[str, ...]] = [("Case", "Unit", "Units per CPU-second", "CPU-seconds", "Wall-seconds", "Besides")]
+    for case in summary["cases"]:
+        times = [_shown(case[key]) if key in case else "n/a" for key in ("per_cpu_second", "cpu_s", "wall_s")]
+        besides = ", ".join(f"{key} {_shown(spread)}" for key, spread in case["extra"].items())
+        cases.append((case["name"], case["unit"], *times, besides))
     return "\n\n".join([head, _table(targets), _table(cases)]) + "\n"
 
 

@@ -283,7 +283,7 @@ CASES = (
     Case(f"gym.make, one environment, {NODES} nodes", "steps", single_env),
     Case("Gymnasium CartPole, one environment", "steps", cartpole_single),
     Case("drawing a small scenario", "scenarios", scenario_draw),
-    Case("memory of 4,096 small rows", "rows", memory()),
+    Case("memory of 4,096 small rows", "rows", memory(), timed=False),
 )
 EPISODES = [case.name for case in CASES[:3]]
 BATCH, UNTRACKED, CARTPOLE_BATCH, SINGLE, CARTPOLE_SINGLE = (CASES[index].name for index in (3, 4, 6, 8, 9))

@@ -74,7 +74,7 @@ def test_ratios_are_taken_within_a_round_and_medians_over_rounds() -> None:
     assert summary["targets"][0]["value"] == {"median": 5.0, "low": 2.5, "high": 10.0}
     assert [target["verdict"] for target in summary["targets"]] == ["met", "MISSED"]
     assert [target["target"] for target in summary["targets"]] == [">= 3 x", "<= 0.5 CPU-seconds"]
-    assert summary["cases"][0]["share"]["median"] == 2.0
+    assert summary["cases"][0]["extra"]["share"]["median"] == 2.0
     assert summary["cases"][1]["per_cpu_second"] == {"median": 20.0, "low": 10.0, "high": 40.0}
 
 
@@ -87,6 +87,12 @@ def test_few_rounds_are_marked(tmp_path: Path) -> None:
     assert written["targets"] == summary["targets"]
     assert written["run"]["command"] == "typed"
     assert "| fast / slow | 5 [2.5, 10] | >= 3 x | met |" in (tmp_path / "speed.md").read_text()
+
+
+def test_what_is_not_timed_shows_no_rate() -> None:
+    untimed = Case("fast thing", "rows", FAST.prepare, timed=False)
+    summary = summarise([untimed], [], ROUNDS)
+    assert "| fast thing | rows | n/a | n/a | n/a | share 2 [1, 9] |" in to_markdown(summary)
 
 
 def test_only_takes_what_a_target_needs() -> None:
