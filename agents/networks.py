@@ -28,6 +28,8 @@ from archrl_agents.network_config import NetworkConfig
 
 MASKED = -1e8
 """Logit of a masked action: its probability is exactly 0 in float32."""
+Q_PRIOR = 0.1
+"""Largest part of a prior in a Q-value; with a measured reward divisor, in standard deviations of the return."""
 
 
 class NodeNetwork(nn.Module):
@@ -57,16 +59,24 @@ class NodeNetwork(nn.Module):
             BasePolicy.init_weights(head, gain=gain)
 
     def forward(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits, those of masked actions included, and values."""
+        """Logits with the prior added, those of masked actions included, and values."""
+        scores, values, prior = self.parts(observation)
+        return scores + prior, values
+
+    def parts(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """What is learned of the logits (B, M + 1), values (B, 1), and the prior (B, M + 1), 0 at its best node."""
         inputs = build_inputs(observation)
         encoded = torch.relu_(self.node_in(inputs.nodes) + self.context_in(inputs.context).unsqueeze(1))
         mean = encoded.mean(dim=1) if "candidates" not in observation else _mean(encoded, inputs.exists)
         most = encoded.max(dim=1).values
         context = torch.relu(self.pooled(torch.cat([mean, most, inputs.context], dim=-1)))
         logits = torch.bmm(encoded, self.query(context).unsqueeze(-1)).squeeze(-1)
+        scores = torch.cat([logits, self.reject(context)], dim=1)
+        prior = torch.zeros_like(scores)
+        prior[:, -1] = self.config.reject_bias
         if self.config.score_prior is not None:
-            logits = logits + _relative(inputs.behind @ self.prior, observation["action_mask"][:, :-1] > 0)
-        return torch.cat([logits, self.reject(context) + self.config.reject_bias], dim=1), self.value(context)
+            prior[:, :-1] = _relative(inputs.behind @ self.prior, observation["action_mask"][:, :-1] > 0)
+        return scores, self.value(context), prior
 
 
 def _mean(encoded: Tensor, exists: Tensor) -> Tensor:
@@ -159,7 +169,10 @@ class NodePolicy(MaskableActorCriticPolicy):
 
 
 class NodeQNetwork(BasePolicy):
-    """Q = V + A - mean of A over the allowed actions (Wang et al., "Dueling networks", ICML 2016, eq. 9)."""
+    """Q = V + A - mean of A over the allowed actions (Wang et al., "Dueling networks", ICML 2016, eq. 9), plus a prior.
+
+    The prior p of the logits enters as `Q_PRIOR` p / (1 + |p|): bounded, for a Q-value has a scale.
+    """
 
     def __init__(self, observation_space: spaces.Dict, action_space: spaces.Discrete, config: NetworkConfig) -> None:
         super().__init__(observation_space, action_space)
@@ -167,10 +180,10 @@ class NodeQNetwork(BasePolicy):
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
         """Q-values (B, A); `MASKED` for actions that the mask forbids."""
-        advantages, values = self.network(obs)
+        advantages, values, prior = self.network.parts(obs)
         allowed = (obs["action_mask"] > 0).float()
         mean = (advantages * allowed).sum(1, keepdim=True) / allowed.sum(1, keepdim=True).clamp(min=1.0)
-        return masked_logits(values + advantages - mean, obs)
+        return masked_logits(values + advantages - mean + Q_PRIOR * prior / (1.0 + prior.abs()), obs)
 
     def _predict(self, observation: dict[str, Tensor], deterministic: bool = True) -> Tensor:
         return self(observation).argmax(dim=1)
