@@ -16,16 +16,19 @@ from archrl.evaluation.command import run_command
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def main(check: bool = False) -> None:
+def main(check: bool = False, results: Path | None = None) -> None:
     """Render.
 
     Args:
         check: Write nothing.
+        results: Folder of an experiment whose results take the place of those on the first page.
     """
     from archrl.errors import ConfigError
-    from archrl.evaluation.pages import generated
+    from archrl.evaluation.pages import RESULTS, generated, publish
     from archrl.files import write_text_atomic
 
+    if results is not None and not check:
+        publish(results, ROOT / RESULTS)
     for path, text in generated(ROOT).items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue

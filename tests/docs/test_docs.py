@@ -16,7 +16,7 @@ from archrl.envs import placement
 from archrl.errors import ConfigError
 from archrl.evaluation.experiment import run_experiment
 from archrl.evaluation.experiment_config import ExperimentConfig
-from archrl.evaluation.pages import fill_blocks, generated, placement_page, results_block
+from archrl.evaluation.pages import PUBLISHED, fill_blocks, generated, placement_page, publish, results_block
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -130,3 +130,16 @@ def test_committed_results_become_picture_table_and_caption(tmp_path: Path) -> N
     assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [f"| {name}" for name in report.table["policy"]]
     assert caption.startswith("experiment: policies on archrl/Placement-v0")
     assert len({line.count(" | ") for line in table.splitlines()}) == 1
+
+
+def test_publishing_copies_a_finished_experiment_or_nothing(tmp_path: Path) -> None:
+    source, target = tmp_path / "run", tmp_path / "docs"
+    source.mkdir()
+    (source / "table.csv").write_text("a")
+    with pytest.raises(ConfigError, match=r"lacks config\.yaml"):
+        publish(source, target)
+    assert not target.exists()
+    for name in PUBLISHED:
+        (source / name).write_text(name)
+    publish(source, target)
+    assert {path.name: path.read_text() for path in target.iterdir()} == {name: name for name in PUBLISHED}
