@@ -107,12 +107,23 @@ class _Tally:
         self.predict_s, self.calls = 0.0, 0
 
     def add(self, state: Any, out: Any) -> None:
-        live = ~self.done
-        self.calls += int(live.sum())
-        self.costs[live] += out.cost_usd[live]
-        self.rewards[live] -= out.cost_usd[live].sum(axis=1) / self.task.reward_scale_usd
-        self.steps[live] += 1
-        ended = live & (out.terminated | out.truncated)
+        if not self.done.any():
+            self._add_rows(out, slice(None))
+            self.calls += len(self.done)
+        else:
+            live = np.flatnonzero(~self.done)
+            self._add_rows(out, live)
+            self.calls += len(live)
+        ended = ~self.done & (out.terminated | out.truncated)
+        if ended.any():
+            self._close(state, out, ended)
+
+    def _add_rows(self, out: Any, rows: Any) -> None:
+        self.costs[rows] += out.cost_usd[rows]
+        self.rewards[rows] -= out.cost_usd[rows].sum(axis=1) / self.task.reward_scale_usd
+        self.steps[rows] += 1
+
+    def _close(self, state: Any, out: Any, ended: NDArray[np.bool_]) -> None:
         for row in np.flatnonzero(ended):
             self.metrics[row] = self.task.metrics(state, int(row))
             self.violations[row] = int(out.violations[row])
