@@ -80,8 +80,9 @@ def solve_linear(program: Program, time_limit_s: float) -> Answer:
         set_option(solver, option, value)
     _run(solver, program, integral=False)
     found = solver.getSolution()
-    duals = np.array(found.row_dual) if found.dual_valid else np.zeros(len(program.row_lower))
-    duals = np.nan_to_num(duals, nan=0.0) if not np.isfinite(duals).all() else duals
+    duals = np.array(found.row_dual)
+    if not found.dual_valid or not np.isfinite(duals).all():
+        duals = np.zeros(len(program.row_lower))
     duals = np.where(np.isinf(program.row_lower), np.minimum(duals, 0.0), duals)
     duals = np.where(np.isinf(program.row_upper), np.maximum(duals, 0.0), duals)
     x = np.array(found.col_value) if found.value_valid else np.zeros(0)

@@ -4,7 +4,7 @@
 the packing inequalities of `dual_feasible`. Its value is worked out from the duals by weak duality, so that it holds
 whatever the solver's tolerances were and also when it was stopped early. "plans" raises it by column generation over
 plans of single nodes (`plan_master`), which knows that nodes are whole and that requests do not move; every
-Lagrangian bound on the way is certified too. "auto" takes plans for episodes of at most `MOST_REQUESTS` requests.
+Lagrangian bound on the way is certified too. "auto" takes plans for episodes of at most `plan_exact.MOST_REQUESTS` requests.
 
 Order of costs, which the tests check: lp <= plans <= optimum <= any policy.
 """
@@ -18,14 +18,13 @@ import numpy as np
 
 from archrl.baselines.placement_instance import build_instance
 from archrl.baselines.placement_lp import best_relaxation, seconds_left
+from archrl.baselines.plan_exact import MOST_REQUESTS
 from archrl.baselines.plan_master import PlanMaster
 from archrl.baselines.solution import Solution, Status
 from archrl.errors import ConfigError
 from archrl.scenarios.placement import PlacementScenario
 
 Method = Literal["auto", "lp", "plans"]
-MOST_REQUESTS = 128
-"""Longer episodes get the linear relaxation from "auto"."""
 
 
 def placement_lower_bound(scenario: PlacementScenario, time_limit_s: float = 60.0, method: Method = "auto") -> Solution:

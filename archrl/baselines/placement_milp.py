@@ -5,6 +5,9 @@ solved by default through plans of single nodes (`plan_master`, `plan_pool`, `pl
 optimum of the preset `tiny` in seconds where the program as stated needs hours; `method="milp"` hands the program
 itself to HiGHS, and the tests hold the two, and exhaustive search, against each other.
 
+Episodes of more than `plan_exact.MOST_REQUESTS` requests get a searched plan (`plan_search`) and the bound of the
+linear relaxation; their gap stays open.
+
 The plan is checked and priced by `plan_replay`, the ledger of the environment in plain integers, so `objective_usd` is
 what a replay costs. Priorities: a request of priority 1 may be rejected only where it fits nowhere. The models leave
 that rule out, which keeps the bound valid. A plan that breaks it is repaired; its cost may then exceed the bound, and
@@ -26,8 +29,9 @@ import numpy as np
 from archrl.baselines.placement_instance import Instance, build_instance
 from archrl.baselines.placement_lp import seconds_left
 from archrl.baselines.placement_model import PlacementModel
-from archrl.baselines.plan_exact import PlanProof, prove_by_plans
+from archrl.baselines.plan_exact import MOST_REQUESTS, PlanProof, prove_by_plans
 from archrl.baselines.plan_replay import greedy_plan, plan_cost, repaired_plan
+from archrl.baselines.plan_search import search_by_plans
 from archrl.baselines.solution import Solution, Status, relative_gap
 from archrl.errors import ConfigError
 from archrl.scenarios.placement import PlacementScenario
@@ -69,9 +73,10 @@ def solve_placement(
     actions, slots = greedy_plan(instance, priority)
     greedy_usd = plan_cost(instance, priority, actions, slots)
     built, proof = time.perf_counter() - began, PlanProof(actions, slots, greedy_usd, 0.0)
-    if method != "milp":
-        free = PlanProof(actions, slots, greedy_usd, 0.0)
-        proof = prove_by_plans(instance, free, mip_gap, deadline)
+    if method != "milp" and len(scenario) <= MOST_REQUESTS:
+        proof = prove_by_plans(instance, proof, mip_gap, deadline)
+    elif method != "milp":
+        proof = search_by_plans(instance, proof, deadline)
     open_gap = proof.objective_usd - proof.bound_usd > mip_gap * proof.objective_usd
     if method == "milp" or (method == "auto" and open_gap and seconds_left(deadline) > 0 and _buildable(instance)):
         built += _solve_model(instance, proof, (deadline, mip_gap, threads))

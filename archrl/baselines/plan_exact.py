@@ -1,4 +1,7 @@
-"""The exact method by plans: column generation, listing, branch and bound, until plan and bound meet."""
+"""The exact method by plans: column generation, listing, branch and bound, until plan and bound meet.
+
+`prove_by_plans` is meant for at most `MOST_REQUESTS` requests; `plan_search` looks for good plans of more.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from archrl.baselines.plan_branching import choose_plans
 from archrl.baselines.plan_master import PlanMaster
 from archrl.baselines.plan_pool import REJECTION, Pool, listed_pool, pool_of
 
+MOST_REQUESTS = 128
+"""Longer episodes have more plans of a node than can be listed, and more triples of requests than can be cut on."""
 FIRST_REGRET_FRAC, REGRET_GROWTH = 0.01, 1.6
 """First regret up to which plans are listed, as a part of the bound, and the factor from round to round."""
 INCUMBENT_FRAC = 0.1

@@ -66,13 +66,18 @@ class PlanMaster:
             smoothed = SMOOTHING * self.profit_usd + (1 - SMOOTHING) * outer
             useful = self._price(solver, smoothed, outer, mu) or self._price(solver, outer, outer, mu)
             if not useful or master_usd - self.bound_usd < TOLERANCE_USD:
-                return True
+                return seconds_left(self.deadline) > 0
         return False
 
     def _price(self, solver: Any, profit: Floats, outer: Floats, mu: Floats) -> bool:
-        """Search every kind at `profit`; whether a plan with negative reduced cost at the duals was new."""
+        """Search every kind at `profit`; whether a plan with negative reduced cost at the duals was new.
+
+        Out of time, it stops before the bound is complete, and says no.
+        """
         useful, worth = False, np.zeros(len(self.finders))
         for k, finder in enumerate(self.finders):
+            if seconds_left(self.deadline) == 0.0:
+                return False
             left = profit.copy()
             for attempt in range(min(2, int(self.instance.counts[k]))):
                 found = finder.best(left, None if attempt == 0 else NARROW)

@@ -111,23 +111,30 @@ def _in_use(pool: Pool) -> Bools:
     return in_use
 
 
+BLOCK = 4096
+"""Triples looked at in one go; bounds the memory."""
+
+
 class Triples:
     """Finds violated cuts of three requests."""
 
     def __init__(self, count: int) -> None:
-        self._triples = np.array(list(combinations(range(count), 3)), np.int64).reshape(-1, 3)
+        self._triples = np.array(list(combinations(range(count), 3)), np.int16).reshape(-1, 3)
 
-    def violated(self, pool: Pool, z: Floats, most: int) -> list[NDArray[np.int64]]:
+    def violated(self, pool: Pool, z: Floats, most: int) -> list[NDArray[np.int16]]:
         """The most violated triples, at most `most`."""
         support = np.flatnonzero(z > 1e-9)
-        holds = pool.holds[:, support].astype(np.int64)
-        inside = holds[self._triples[:, 0]] + holds[self._triples[:, 1]] + holds[self._triples[:, 2]]
-        short = 2.0 - ((inside + 1) // 2) @ z[support]
+        holds, parts = pool.holds[:, support].astype(np.int8), z[support]
+        short = np.zeros(len(self._triples))
+        for start in range(0, len(short), BLOCK):
+            first, second, third = self._triples[start : start + BLOCK].T
+            inside = holds[first] + holds[second] + holds[third]
+            short[start : start + BLOCK] = 2.0 - ((inside + 1) // 2) @ parts
         worst = np.argsort(-short)[:most]
         return [self._triples[t] for t in worst if short[t] > 1e-3]
 
     @staticmethod
-    def row(pool: Pool, triple: NDArray[np.int64]) -> Floats:
+    def row(pool: Pool, triple: NDArray[np.int16]) -> Floats:
         """(n,) coefficients of the cut."""
         row: Floats = (pool.holds[triple].sum(axis=0) + 1) // 2 * 1.0
         return row
