@@ -4,7 +4,8 @@
 the packing inequalities of `dual_feasible`. Its value is worked out from the duals by weak duality, so that it holds
 whatever the solver's tolerances were and also when it was stopped early. "plans" raises it by column generation over
 plans of single nodes (`plan_master`), which knows that nodes are whole and that requests do not move; every
-Lagrangian bound on the way is certified too. "auto" takes plans for episodes of at most `plan_exact.MOST_REQUESTS` requests.
+Lagrangian bound on the way is certified too. "auto" takes plans for episodes of at most `plan_exact.MOST_REQUESTS`
+requests.
 
 Order of costs, which the tests check: lp <= plans <= optimum <= any policy.
 """
