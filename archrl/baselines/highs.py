@@ -1,4 +1,4 @@
-"""HiGHS through arrays: linear programs whose bound is certified by their duals, and small integer programs.
+"""HiGHS through arrays: linear programs whose bound is certified by their duals.
 
 HiGHS keeps one scheduler of threads per process. Everything in this room asks for the same number of threads all the
 time (one, unless `threads` of `solve_placement` says otherwise in the first call); a process that wants another number
@@ -43,7 +43,7 @@ class Answer:
     duals: Floats  # (m,) of a linear program, clipped to the signs that the rows allow
     objective: float  # inf without a feasible point
     bound: float
-    """Certified: of a linear program by weak duality from `duals`, of an integer program the solver's dual bound."""
+    """Certified by weak duality from `duals`."""
 
 
 def highspy_module() -> Any:
@@ -95,7 +95,7 @@ def _linear(program: Program, time_limit_s: float, options: dict[str, str]) -> A
     solver = new_solver(time_limit_s)
     for option, value in options.items():
         set_option(solver, option, value)
-    _run(solver, program, integral=False)
+    _run(solver, program)
     found = solver.getSolution()
     duals = np.array(found.row_dual)
     if not found.dual_valid or not np.isfinite(duals).all():
@@ -105,18 +105,6 @@ def _linear(program: Program, time_limit_s: float, options: dict[str, str]) -> A
     x = np.array(found.col_value) if found.value_valid else np.zeros(0)
     objective = float(program.cost @ x) + program.offset if len(x) else np.inf
     return Answer(_status(solver), x, duals, objective, weak_duality_bound(program, duals))
-
-
-def solve_integer(program: Program, time_limit_s: float, start: Floats | None = None, mip_gap: float = 1e-6) -> Answer:
-    """Solve with all variables integral, from a feasible point if `start` is given."""
-    solver = new_solver(time_limit_s)
-    set_option(solver, "mip_rel_gap", mip_gap)
-    _run(solver, program, integral=True, start=start)
-    info = solver.getInfo()
-    feasible = info.primal_solution_status == highspy_module().SolutionStatus.kSolutionStatusFeasible
-    x = np.array(solver.getSolution().col_value).round() if feasible else np.zeros(0)
-    objective = float(program.cost @ x) + program.offset if feasible else np.inf
-    return Answer(_status(solver), x, np.zeros(0), objective, min(float(info.mip_dual_bound), objective))
 
 
 def weak_duality_bound(program: Program, duals: Floats) -> float:
@@ -133,7 +121,7 @@ def weak_duality_bound(program: Program, duals: Floats) -> float:
     return at_rows + float(np.minimum(reduced, 0.0)[reduced < 0] @ program.upper[reduced < 0]) + program.offset
 
 
-def _run(solver: Any, program: Program, integral: bool, start: Floats | None = None) -> None:
+def _run(solver: Any, program: Program) -> None:
     module = highspy_module()
     matrix = sparse.csr_matrix(program.matrix)
     model = module.HighsLp()
@@ -143,14 +131,8 @@ def _run(solver: Any, program: Program, integral: bool, start: Floats | None = N
     model.row_lower_, model.row_upper_ = program.row_lower, program.row_upper
     model.a_matrix_.format_ = module.MatrixFormat.kRowwise
     model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
-    if integral:
-        model.integrality_ = [module.HighsVarType.kInteger] * len(program.cost)
     if solver.passModel(model) == module.HighsStatus.kError:
         raise SolverError(f"HiGHS refused a model of {matrix.shape[0]} rows and {matrix.shape[1]} columns")
-    if start is not None:
-        point = module.HighsSolution()
-        point.col_value, point.value_valid = list(start), True
-        solver.setSolution(point)
     if solver.run() == module.HighsStatus.kError:
         raise SolverError(
             f"HiGHS failed: {_status(solver)}; if another number of threads was used before in this process, start a "
