@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
-from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,7 +170,10 @@ class PlacementScenario:
                 f"PlacementScenario.departure_s[{row}] = {departure_s[row]}; allowed is after arrival_s[{row}] = "
                 f"{arrival_s[row]}, inf for a request that never leaves; correct the input"
             )
-        if not (isinstance(self.end_s, Real) and arrival_s[-1] <= self.end_s <= LARGEST_REAL):
+        if not (
+            isinstance(self.end_s, int | float | np.integer | np.floating)
+            and arrival_s[-1] <= self.end_s <= LARGEST_REAL
+        ):
             raise ScenarioError(
                 f"PlacementScenario.end_s = {self.end_s!r}; allowed is a finite number from the last arrival "
                 f"{arrival_s[-1]} on; correct the input"
