@@ -24,6 +24,12 @@ FIELDS_NOTE = (
     "The last column names the scenarios in which a field plays a part. An override that changes a field in a scenario "
     "in which it plays none is refused."
 )
+EMPTY_AT_NOTE = (
+    f"`{schema.NODE_FEATURES[schema.NODE_EMPTY_AT]}` is the latest predicted end (arrival plus predicted lifetime, "
+    "seconds since the start of the episode) of the requests placed on the node since it was last empty, those that have "
+    "left included: the departure of the longest one does not lower it, and it may lie in the past. It is 0 on an empty "
+    "node."
+)
 RESULTS = "docs/results/quickstart"
 """Committed results of the first command, shown on the first page."""
 PUBLISHED = ("config.yaml", "run.json", "records.csv", "tuning.csv", "table.csv", "table.md", "table.tex", "cost.png")
@@ -39,7 +45,7 @@ def placement_page() -> str:
         f"{NOTICE}{text}",
         f"## Fields of `PlacementConfig`\n\n{FIELDS_NOTE}\n\n{_table(fields)}",
         "## Presets\n\nFields that differ from the defaults above.\n\n" + _table(_preset_rows()),
-        "## Columns\n\n" + _table(_column_rows()),
+        f"## Columns\n\n{_table(_column_rows())}\n\n{EMPTY_AT_NOTE}",
     ]
     return "\n\n".join(parts) + "\n"
 
