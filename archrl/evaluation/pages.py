@@ -26,9 +26,9 @@ FIELDS_NOTE = (
 )
 EMPTY_AT_NOTE = (
     f"`{schema.NODE_FEATURES[schema.NODE_EMPTY_AT]}` is the latest predicted end (arrival plus predicted lifetime, "
-    "seconds since the start of the episode) of the requests placed on the node since it was last empty, those that have "
-    "left included: the departure of the longest one does not lower it, and it may lie in the past. It is 0 on an empty "
-    "node."
+    "seconds since the start of the episode) of the requests placed on the node since it was last empty, those that "
+    "have left included: the departure of the longest one does not lower it, and it may lie in the past. It is 0 on an "
+    "empty node."
 )
 RESULTS = "docs/results/quickstart"
 """Committed results of the first command, shown on the first page."""
