@@ -49,4 +49,11 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(tyro.cli, main, kept="the newest checkpoint is kept", description=__doc__))
+    sys.exit(
+        run_command(
+            tyro.cli,
+            main,
+            kept="a checkpoint that was written is kept; --resume continues from it",
+            description=__doc__,
+        )
+    )
