@@ -10,13 +10,15 @@ from archrl.config import dump_config
 from archrl.errors import ArchrlError, ConfigError
 from archrl.evaluation.provenance import describe
 from archrl.files import write_text_atomic
-from archrl_agents.train_config import TrainConfig
+from archrl_agents.train_config import RunConfig
 
 CONFIG, RECORD, MONITOR, BEST, FINAL = "config.yaml", "run.json", "monitor.csv", "best_model.zip", "final_model.zip"
+BEST_LINEAR = "best_model.json"
+"""Of a run by CMA-ES."""
 CHECKPOINTS, TENSORBOARD, EVALUATIONS = "checkpoints", "tensorboard", "evaluations.csv"
 
 
-def prepare(folder: Path, config: TrainConfig, command: str, overwrite: bool = False) -> None:
+def prepare(folder: Path, config: RunConfig, command: str, overwrite: bool = False) -> None:
     """Make the folder of a new run and describe the run in it.
 
     Raises:
@@ -37,7 +39,7 @@ def prepare(folder: Path, config: TrainConfig, command: str, overwrite: bool = F
 def _clear(folder: Path) -> None:
     for name in (CHECKPOINTS, TENSORBOARD):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (CONFIG, RECORD, MONITOR, BEST, FINAL, EVALUATIONS):
+    for name in (CONFIG, RECORD, MONITOR, BEST, BEST_LINEAR, FINAL, EVALUATIONS):
         try:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:
