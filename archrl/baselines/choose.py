@@ -58,22 +58,22 @@ def choose_rows(form, seen, uniform, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def change_of(row, request, mix, weight, integer):  # type: ignore[no-untyped-def]
+def change_of(row, request, mix, integer):  # type: ignore[no-untyped-def]
     """Fragmentation change (milli-GPU) of placing `request` on the node `row`; slots are restored on return."""
     node = (row[CPU], row[GPU : GPU + MAX_GPUS_PER_NODE], int(row[GPU_TYPE]))
     need = (request[REQ_CPU], int(request[REQ_GPUS]), request[REQ_MILLI])
-    return fragmentation_change(node, need, mix, weight, integer)
+    return fragmentation_change(node, need, mix, integer)
 
 
 @kernel
 def fgd_rows(integer, seen, uniform, mix, out):  # type: ignore[no-untyped-def]
     """FGD's node of every row, computed afresh. The observed nodes are changed and restored."""
     nodes, request, clock, mask = seen
-    values, weight = np.empty(nodes.shape[1]), np.empty(len(mix.gpus))
+    values = np.empty(nodes.shape[1])
     for b in range(len(out)):
         for n in range(nodes.shape[1]):
             if mask[b, n]:
-                change = change_of(nodes[b, n], request[b], mix, weight, integer)
+                change = change_of(nodes[b, n], request[b], mix, integer)
                 values[n] = scores.score(FGD, nodes[b, n], request[b], clock[b, 0], change, integer)
         out[b] = pick(values, mask[b], uniform[b])
 
@@ -114,13 +114,12 @@ def fgd_rows_cached(integer, seen, uniform, mix, cache, out):  # type: ignore[no
     """
     nodes, request, _, mask = seen
     shapes, count, last, version, score, stamp = cache
-    weight = np.empty(len(mix.gpus))
     for b in range(len(out)):
         _note_changes(nodes[b], last[b], version[b])
         k = _shape_index(request[b], 0.0, shapes, count)
         for n in range(nodes.shape[1]):
             if mask[b, n] and stamp[b, k, n] != version[b, n]:
-                change = change_of(nodes[b, n], request[b], mix, weight, integer)
+                change = change_of(nodes[b, n], request[b], mix, integer)
                 value = scores.fgd(change)
                 score[b, k, n] = np.floor(value) if integer else value
                 stamp[b, k, n] = version[b, n]

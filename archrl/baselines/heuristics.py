@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from archrl.baselines import choose
 from archrl.cluster import schema, scores
-from archrl.cluster.fragmentation import mix_levels
+from archrl.cluster.fragmentation import mix_table
 from archrl.config import closest_match
 from archrl.errors import ConfigError
 from archrl.scenarios.placement import PodMix
@@ -105,7 +105,7 @@ class FragmentationGradientDescent(Heuristic):
     def __init__(self, mix: PodMix, score: Score = "float", tie: Tie = "lowest", seed: int = 0) -> None:
         super().__init__(_label("fgd", score, tie), seed)
         _check_forms(score, tie)
-        self._mix, self._integer, self._random = mix_levels(mix), score == "integer", tie == "random"
+        self._mix, self._integer, self._random = mix_table(mix), score == "integer", tie == "random"
         self._cache: tuple[NDArray[Any], ...] | None = None
 
     def _choose(self, observation: Observation, out: NDArray[np.int64]) -> None:

@@ -81,7 +81,9 @@ def _load_array(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> 
     words = builder.bitcast(value, word.as_pointer())
 
     def entry(index: int) -> Any:
-        return builder.load(builder.gep(words, [context.get_constant(types.intp, index)]))
+        load = builder.load(builder.gep(words, [context.get_constant(types.intp, index)]))
+        load.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return load
 
     shape = [entry(SIZES.index(axis)) for axis in axes]
     strides: list[Any] = []

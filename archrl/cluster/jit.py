@@ -32,6 +32,15 @@ def sources_stamp() -> str:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a row kernel: no Python objects, IEEE division, cached on disk."""
-    dispatcher = njit(error_model="numpy", cache=True)(function)
+    return _compiled(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """As `kernel`, always merged into its callers: for functions where passing arrays costs more than the work."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    dispatcher = njit(error_model="numpy", cache=True, **options)(function)
     dispatcher._cache._cache_file._source_stamp = sources_stamp()
     return dispatcher
