@@ -6,7 +6,8 @@ import numpy as np
 
 from archrl.cluster import schema, scores
 from archrl.cluster.fragmentation import fragmentation_change
-from archrl.cluster.jit import kernel
+from archrl.cluster.handle import borrowed
+from archrl.cluster.jit import inlined, kernel
 from archrl.units import MAX_GPUS_PER_NODE
 
 GPU, GPU_TYPE, NODE_COLUMNS = schema.NODE_GPU_FREE, schema.NODE_GPU_TYPE, schema.NUM_NODE_FEATURES
@@ -40,6 +41,12 @@ def pick(values, mask, uniform):  # type: ignore[no-untyped-def]
     return where
 
 
+@inlined
+def _borrowed(seen):  # type: ignore[no-untyped-def]
+    nodes, request, clock, mask = seen
+    return borrowed(nodes), borrowed(request), borrowed(clock), borrowed(mask)
+
+
 @kernel
 def choose_rows(form, seen, uniform, out):  # type: ignore[no-untyped-def]
     """Best node of every row by a rule other than FGD.
@@ -48,13 +55,14 @@ def choose_rows(form, seen, uniform, out):  # type: ignore[no-untyped-def]
     axis B; `uniform` (B,) as in `pick`.
     """
     rule, integer = form
-    nodes, request, clock, mask = seen
+    nodes, request, clock, mask = _borrowed(seen)
     values = np.empty(nodes.shape[1])
     for b in range(len(out)):
-        for n in range(nodes.shape[1]):
-            if mask[b, n]:
-                values[n] = scores.score(rule, nodes[b, n], request[b], clock[b, 0], 0.0, integer)
-        out[b] = pick(values, mask[b], uniform[b])
+        table, req, now_s, allowed = nodes[b], request[b], clock[b, 0], mask[b]
+        for n in range(len(table)):
+            if allowed[n]:
+                values[n] = scores.score(rule, table[n], req, now_s, 0.0, integer)
+        out[b] = pick(values, allowed, uniform[b])
 
 
 @kernel
@@ -68,7 +76,7 @@ def change_of(row, request, mix, integer):  # type: ignore[no-untyped-def]
 @kernel
 def fgd_rows(integer, seen, uniform, mix, out):  # type: ignore[no-untyped-def]
     """FGD's node of every row, computed afresh. The observed nodes are changed and restored."""
-    nodes, request, clock, mask = seen
+    nodes, request, clock, mask = _borrowed(seen)
     values = np.empty(nodes.shape[1])
     for b in range(len(out)):
         for n in range(nodes.shape[1]):
@@ -112,7 +120,7 @@ def fgd_rows_cached(integer, seen, uniform, mix, cache, out):  # type: ignore[no
 
     The cache is keyed by content: a node counts as changed when the observation shows other free resources.
     """
-    nodes, request, _, mask = seen
+    nodes, request, _, mask = _borrowed(seen)
     shapes, count, last, version, score, stamp = cache
     for b in range(len(out)):
         _note_changes(nodes[b], last[b], version[b])

@@ -7,6 +7,7 @@ Rounding and tie-breaking are part of a policy. `score="integer"` floors scores 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -87,7 +88,7 @@ class ScoreFit(Heuristic):
         self._rule, self._integer, self._random = scores.RULES.index(rule), score == "integer", tie == "random"
 
     def _choose(self, observation: Observation, out: NDArray[np.int64]) -> None:
-        uniform = self._uniform(len(out)) if self._random else np.full(len(out), -1.0)
+        uniform = self._uniform(len(out)) if self._random else _lowest(len(out))
         choose.choose_rows((self._rule, self._integer), _seen(observation), uniform, out)
 
 
@@ -109,7 +110,7 @@ class FragmentationGradientDescent(Heuristic):
         self._cache: tuple[NDArray[Any], ...] | None = None
 
     def _choose(self, observation: Observation, out: NDArray[np.int64]) -> None:
-        uniform = self._uniform(len(out)) if self._random else np.full(len(out), -1.0)
+        uniform = self._uniform(len(out)) if self._random else _lowest(len(out))
         seen = _seen(observation)
         cache = None if "candidates" in observation else self._cache_for(*seen[0].shape[:2])
         if cache is None:
@@ -169,6 +170,12 @@ class CostAware(Heuristic):
         if "candidates" not in observation:
             return self._node_hour_usd[None, :]
         return self._node_hour_usd[np.maximum(observation["candidates"], 0)]
+
+
+@cache
+def _lowest(rows: int) -> NDArray[np.float64]:
+    """What `choose.pick` takes for the lowest index among ties, for every row; read-only by convention."""
+    return np.full(rows, -1.0)
 
 
 def _seen(observation: Observation) -> tuple[NDArray[Any], ...]:

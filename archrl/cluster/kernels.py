@@ -257,7 +257,8 @@ def clear_row(s, b):  # type: ignore[no-untyped-def]
     """Empty cluster, clock at the first arrival, ledger at zero. The scenario arrays of the row are kept."""
     s.cost_usd[b, :], s.step_cost_usd[b, :], s.rejected[b, :], s.arrived[b, :] = 0.0, 0.0, 0, 0
     s.cursor[b], s.steps[b], s.departed[b], s.violations[b] = 0, 0, 0, 0
-    s.arrived_gpu_milli[b], s.allocated_gpu_milli[b], s.busy_nodes[b], s.truncated[b] = 0, 0, 0, 0
+    s.arrived_gpu_milli[b], s.allocated_gpu_milli[b], s.busy_nodes[b] = 0, 0, 0
+    s.truncated[b], s.refused[b], s.slots[b] = 0, 0, 0
     s.busy_usd_per_hour[b], s.now_s[b] = 0.0, s.request_real[b, 0, ARRIVAL_S]
     s.request_int[b, :, NODE], s.request_int[b, :, SLOTS] = UNDECIDED, 0
     s.group_live[b], s.node_table[b], s.fgd_version[b] = 0, 0.0, 0

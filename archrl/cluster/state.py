@@ -78,7 +78,9 @@ class ClusterState(NamedTuple):
     arrived_gpu_milli: Annotated[NDArray[np.int64], "B"]
     allocated_gpu_milli: Annotated[NDArray[np.int64], "B"]
     violations: Annotated[NDArray[np.int32], "B"]  # refused actions
+    slots: Annotated[NDArray[np.int64], "B"]  # input: explicit GPU slots of the next action, 0: by the slot rule
     # outputs of the last reset or step
+    refused: Annotated[NDArray[np.uint8], "B"]  # the last action was masked out and not carried out
     step_cost_usd: Annotated[NDArray[np.float64], "B T"]
     truncated: Annotated[NDArray[np.uint8], "B"]
     mask: Annotated[NDArray[np.int8], "B A"]

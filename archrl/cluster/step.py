@@ -56,27 +56,27 @@ def observe_row(s, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def step_row(s, b, action, bits):  # type: ignore[no-untyped-def]
-    """One decision of one row; True when the action was carried out. At the horizon the row is closed."""
+def step_row(s, b, action):  # type: ignore[no-untyped-def]
+    """One decision of one row. At the horizon the row is closed."""
     step_cost = s.step_cost_usd[b]
     for term in range(NUM_COST_TERMS):
         step_cost[term] = 0.0
     s.steps[b] += 1
-    executed = apply_action(s, b, action, bits)
+    executed = apply_action(s, b, action, s.slots[b])
+    s.refused[b] = not executed
     if s.steps[b] >= s.n_requests[b]:
         close_row(s, b)
     if executed or s.truncated[b] != 0:
         observe_row(s, b)
-    return executed
 
 
 @kernel
-def step_rows(handle, actions, slots, executed):  # type: ignore[no-untyped-def]
-    """Step every row. `actions` (B,) int64, `slots` (B,) int64 explicit GPU slots or 0, `executed` (B,) out."""
+def step_rows(handle, actions):  # type: ignore[no-untyped-def]
+    """Step every row; `actions` (B,) int64."""
     s = view(handle)
     for b in range(len(actions)):
         prefetch(s, b, actions)
-        executed[b] = step_row(s, b, actions[b], slots[b])
+        step_row(s, b, actions[b])
 
 
 @kernel
