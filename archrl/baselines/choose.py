@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from archrl.cluster import scores
-from archrl.cluster.jit import kernel
+from archrl.cluster.handle import borrowed
+from archrl.cluster.jit import inlined, kernel
 from archrl.cluster.observed import change_of, note_changes, shape_index
 
 FGD = scores.FGD
@@ -36,6 +37,12 @@ def pick(values, mask, uniform):  # type: ignore[no-untyped-def]
     return where
 
 
+@inlined
+def _borrowed(seen):  # type: ignore[no-untyped-def]
+    nodes, request, clock, mask = seen
+    return borrowed(nodes), borrowed(request), borrowed(clock), borrowed(mask)
+
+
 @kernel
 def choose_rows(form, seen, uniform, out):  # type: ignore[no-untyped-def]
     """Best node of every row by a rule other than FGD.
@@ -44,24 +51,25 @@ def choose_rows(form, seen, uniform, out):  # type: ignore[no-untyped-def]
     axis B; `uniform` (B,) as in `pick`.
     """
     rule, integer = form
-    nodes, request, clock, mask = seen
+    nodes, request, clock, mask = _borrowed(seen)
     values = np.empty(nodes.shape[1])
     for b in range(len(out)):
-        for n in range(nodes.shape[1]):
-            if mask[b, n]:
-                values[n] = scores.score(rule, nodes[b, n], request[b], clock[b, 0], 0.0, integer)
-        out[b] = pick(values, mask[b], uniform[b])
+        table, req, now_s, allowed = nodes[b], request[b], clock[b, 0], mask[b]
+        for n in range(len(table)):
+            if allowed[n]:
+                values[n] = scores.score(rule, table[n], req, now_s, 0.0, integer)
+        out[b] = pick(values, allowed, uniform[b])
 
 
 @kernel
 def fgd_rows(integer, seen, uniform, mix, out):  # type: ignore[no-untyped-def]
     """FGD's node of every row, computed afresh. The observed nodes are changed and restored."""
-    nodes, request, clock, mask = seen
-    values, weight = np.empty(nodes.shape[1]), np.empty(len(mix.gpus))
+    nodes, request, clock, mask = _borrowed(seen)
+    values = np.empty(nodes.shape[1])
     for b in range(len(out)):
         for n in range(nodes.shape[1]):
             if mask[b, n]:
-                change = change_of(nodes[b, n], request[b], mix, weight, integer)
+                change = change_of(nodes[b, n], request[b], mix, integer)
                 values[n] = scores.score(FGD, nodes[b, n], request[b], clock[b, 0], change, integer)
         out[b] = pick(values, mask[b], uniform[b])
 
@@ -72,15 +80,14 @@ def fgd_rows_cached(integer, seen, uniform, mix, cache, out):  # type: ignore[no
 
     The cache is keyed by content: a node counts as changed when the observation shows other free resources.
     """
-    nodes, request, _, mask = seen
+    nodes, request, _, mask = _borrowed(seen)
     shapes, entered, last, version, score, stamp = cache
-    weight = np.empty(len(mix.gpus))
     for b in range(len(out)):
         note_changes(nodes[b], last[b], version[b])
         k = shape_index(request[b], 0.0, shapes, entered)
         for n in range(nodes.shape[1]):
             if mask[b, n] and stamp[b, k, n] != version[b, n]:
-                change = change_of(nodes[b, n], request[b], mix, weight, integer)
+                change = change_of(nodes[b, n], request[b], mix, integer)
                 value = scores.fgd(change)
                 score[b, k, n] = np.floor(value) if integer else value
                 stamp[b, k, n] = version[b, n]

@@ -7,6 +7,7 @@ Rounding and tie-breaking are part of a policy. `score="integer"` floors scores 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from archrl.baselines import choose
 from archrl.cluster import schema, scores
-from archrl.cluster.fragmentation import mix_levels
+from archrl.cluster.fragmentation import mix_table
 from archrl.cluster.observed import NodeCache, node_cache
 from archrl.config import closest_match
 from archrl.errors import ConfigError
@@ -86,7 +87,7 @@ class ScoreFit(Heuristic):
         self._rule, self._integer, self._random = scores.RULES.index(rule), score == "integer", tie == "random"
 
     def _choose(self, observation: Observation, out: NDArray[np.int64]) -> None:
-        uniform = self._uniform(len(out)) if self._random else np.full(len(out), -1.0)
+        uniform = self._uniform(len(out)) if self._random else _lowest(len(out))
         choose.choose_rows((self._rule, self._integer), _seen(observation), uniform, out)
 
 
@@ -104,11 +105,11 @@ class FragmentationGradientDescent(Heuristic):
     def __init__(self, mix: PodMix, score: Score = "float", tie: Tie = "lowest", seed: int = 0) -> None:
         super().__init__(_label("fgd", score, tie), seed)
         _check_forms(score, tie)
-        self._mix, self._integer, self._random = mix_levels(mix), score == "integer", tie == "random"
+        self._mix, self._integer, self._random = mix_table(mix), score == "integer", tie == "random"
         self._cache: NodeCache | None = None
 
     def _choose(self, observation: Observation, out: NDArray[np.int64]) -> None:
-        uniform = self._uniform(len(out)) if self._random else np.full(len(out), -1.0)
+        uniform = self._uniform(len(out)) if self._random else _lowest(len(out))
         seen = _seen(observation)
         cache = None if "candidates" in observation else self._cache_for(*seen[0].shape[:2])
         if cache is None or len(cache.shapes) == 0:
@@ -156,6 +157,12 @@ class CostAware(Heuristic):
         if "candidates" not in observation:
             return self._node_hour_usd[None, :]
         return self._node_hour_usd[np.maximum(observation["candidates"], 0)]
+
+
+@cache
+def _lowest(rows: int) -> NDArray[np.float64]:
+    """What `choose.pick` takes for the lowest index among ties, for every row; read-only by convention."""
+    return np.full(rows, -1.0)
 
 
 def _seen(observation: Observation) -> tuple[NDArray[Any], ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from archrl.cluster import schema, scores
 from archrl.cluster.fragmentation import fragmentation_change
 from archrl.cluster.jit import kernel
-from archrl.cluster.kernels import gpu_slots, levels
+from archrl.cluster.kernels import gpu_slots, workload
 
 NUM_FEATURES = schema.NUM_NODE_FEATURES
 MIN_CANDIDATES = scores.NUM_FORMS
@@ -28,7 +28,7 @@ def fgd_change(s, b, n, u):  # type: ignore[no-untyped-def]
     if s.fgd_version[b, shape, n] != s.version[b, n]:
         node = (s.cpu_free[b, n], gpu_slots(s, b, n), s.gpu_type[n])
         need = (s.spec_cpu[u], s.spec_gpus[u], s.spec_milli[u])
-        s.fgd_score[b, shape, n] = fragmentation_change(node, need, levels(s), s.weight[b], False)
+        s.fgd_score[b, shape, n] = fragmentation_change(node, need, workload(s), False)
         s.fgd_version[b, shape, n] = s.version[b, n]
     return s.fgd_score[b, shape, n]
 

@@ -7,12 +7,13 @@ there (too little CPU, too few GPUs, wrong GPU type, or j wants no GPU); otherwi
            = sum_g free_g [free_g < need_j]  otherwise
     F_n    = sum_j p_j F_n(j)                                                             (milli-GPU)
 
-Memory plays no part, as in the published implementation. The kernels use the equivalent form
+Memory plays no part, as in the published implementation. A type that wants k whole GPUs runs on k empty slots, one that
+wants a share on one slot. With d_g = free_g for a slot in use and d_g = 1000 * (number of empty slots) for an empty
+one, j can use slot g exactly when its demand (GPUs times milli-GPU) is at most d_g, so the kernels use
 
-    F_n = sum_g free_g - sum_l a_l [enough slots for l] sum_g free_g [free_g >= need_l]
+    F_n = sum_g free_g (1 - A(d_g)),   A(d) = sum_j p_j [demand_j <= d] over the types that CPU and GPU type of n admit
 
-over the levels l = distinct (GPUs, milli-GPU) of the mix, where a_l is the popularity of the types of level l that the
-node's CPU and GPU type admit. A slot trial then changes one term of the inner sum, and a_l is shared by all slots.
+and look 1 - A up: it depends on the CPU only through the number of distinct CPU needs of the mix that are covered.
 """
 
 from __future__ import annotations
@@ -24,81 +25,90 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archrl.cluster import schema
-from archrl.cluster.jit import kernel
+from archrl.cluster.jit import inlined, kernel
+from archrl.errors import ScenarioError
 from archrl.scenarios.placement import PodMix
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE
 
 SLOT_FGD_INTEGER, SLOT_FGD = schema.SLOT_FGD_INTEGER, schema.SLOT_FGD
-SLOT_FIRST_FIT, SLOT_WORST_FIT, SLOT_RANDOM = schema.SLOT_FIRST_FIT, schema.SLOT_WORST_FIT, schema.SLOT_RANDOM
+SLOT_BEST_FIT, SLOT_WORST_FIT, SLOT_RANDOM = schema.SLOT_BEST_FIT, schema.SLOT_WORST_FIT, schema.SLOT_RANDOM
+GPU_TYPES, LAST_GPU_TYPE = 64, 63
+"""Width of a bit mask of GPU types; the mask keeps a look-up in the table whatever an observation holds."""
+SHARED_SLOTS, LAST_SHARED = 1024, 1023
+"""Likewise for the free milli-GPU of a slot in use, 0 to 999."""
+NO_SLOT = 2 * GPU_MILLI * MAX_GPUS_PER_NODE
 ROUNDING = 1e6
 """Fragmentation changes are rounded to 1e-6 milli-GPU, so that the order of a sum never decides a tie."""
 
 
-class MixLevels(NamedTuple):
-    """The GPU part of a `PodMix`, grouped by level; types without GPU only add to the constant part of F_n."""
+class MixTable(NamedTuple):
+    """1 - A of a `PodMix` by covered CPU, GPU type and demand (docstring of the module)."""
 
-    share: NDArray[np.float64]  # (J',) popularity, grouped by level
-    cpu: NDArray[np.int32]  # (J',) milli-cores
-    types: NDArray[np.int64]  # (J',) bit mask of allowed GPU types
-    start: NDArray[np.int32]  # (V+1,) first entry of each level
-    gpus: NDArray[np.int32]  # (V,)
-    milli: NDArray[np.int32]  # (V,) milli-GPU per GPU
+    cpu: NDArray[np.int32]  # (X,) distinct CPU needs of the types with GPU, ascending, milli-cores
+    kind: NDArray[np.int32]  # (GPU_TYPES,) GPU types that admit the same requests share an index
+    shared: NDArray[np.int32]  # (SHARED_SLOTS,) number of distinct demands up to the free milli-GPU of a slot in use
+    whole: NDArray[np.int32]  # (S + 1,) number of distinct demands up to so many empty slots
+    unusable: NDArray[np.float64]  # (X + 1, kinds, V + 1) 1 - A by CPU needs covered, kind, demands covered
 
 
-def mix_levels(mix: PodMix) -> MixLevels:
-    """Group the mix by (GPUs, milli-GPU)."""
-    wants_gpu = np.flatnonzero(mix.gpu_count > 0)
-    key = mix.gpu_count[wants_gpu].astype(np.int64) * (GPU_MILLI + 1) + mix.gpu_milli[wants_gpu]
-    order = wants_gpu[np.argsort(key, kind="stable")]
-    levels, counts = np.unique(key, return_counts=True)
-    return MixLevels(
-        np.array(mix.share[order], np.float64),
-        np.array(mix.cpu_milli[order], np.int32),
-        np.array(mix.gpu_type_mask[order], np.int64),
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
-        (levels // (GPU_MILLI + 1)).astype(np.int32),
-        (levels % (GPU_MILLI + 1)).astype(np.int32),
+def mix_table(mix: PodMix) -> MixTable:
+    """Tabulate the GPU part of the mix; types without GPU only add to the constant part of 1 - A.
+
+    Raises:
+        ScenarioError: A type wants shares of several GPUs.
+    """
+    odd = (mix.gpu_count > 1) & (mix.gpu_milli != GPU_MILLI)
+    if odd.any():
+        j = int(np.flatnonzero(odd)[0])
+        raise ScenarioError(
+            f"mix entry {j}: gpu_count={mix.gpu_count[j]}, gpu_milli={mix.gpu_milli[j]}; allowed are 0 and 0 (no GPU), "
+            "1 and 1..999 (a share), or k and 1000 (whole GPUs)"
+        )
+    wants = np.flatnonzero(mix.gpu_count > 0)
+    cpu, cpu_rank = np.unique(mix.cpu_milli[wants], return_inverse=True)
+    demand, demand_rank = np.unique(mix.gpu_count[wants] * mix.gpu_milli[wants], return_inverse=True)
+    admits = (mix.gpu_type_mask[wants] >> np.arange(GPU_TYPES)[:, None]) & 1
+    kinds, kind = np.unique(admits, axis=0, return_inverse=True)
+    popularity = np.zeros((len(cpu) + 1, len(kinds), len(demand) + 1))
+    places = cpu_rank.reshape(-1, 1) + 1, np.arange(len(kinds)), demand_rank.reshape(-1, 1) + 1
+    np.add.at(popularity, places, mix.share[wants, None] * kinds.T)
+    unusable = 1.0 - popularity.cumsum(axis=0).cumsum(axis=2)
+    return MixTable(
+        cpu.astype(np.int32),
+        kind.reshape(-1).astype(np.int32),
+        np.searchsorted(demand, np.arange(SHARED_SLOTS), side="right").astype(np.int32),
+        np.searchsorted(demand, GPU_MILLI * np.arange(MAX_GPUS_PER_NODE + 1), side="right").astype(np.int32),
+        np.maximum(unusable, 0.0),
     )
 
 
-@kernel
-def admitted(cpu_free, gpu_type, mix, out):  # type: ignore[no-untyped-def]
-    """Write a_l: popularity of each level's types that run with `cpu_free` milli-cores on `gpu_type`."""
-    for level in range(len(mix.gpus)):
-        total = 0.0
-        for j in range(mix.start[level], mix.start[level + 1]):
-            if mix.cpu[j] <= cpu_free and (mix.types[j] >> gpu_type) & 1:
-                total += mix.share[j]
-        out[level] = total
+@inlined
+def unusable_shares(cpu_free, gpu_type, mix):  # type: ignore[no-untyped-def]
+    """1 - A by number of demands covered, (V + 1,), on a node with `cpu_free` milli-cores and GPUs of `gpu_type`."""
+    covered = 0
+    for k in range(len(mix.cpu)):
+        covered += mix.cpu[k] <= cpu_free
+    return mix.unusable[covered, mix.kind[gpu_type & LAST_GPU_TYPE]]
 
 
-@kernel
-def fragmentation(gpu_free, mix, weight):  # type: ignore[no-untyped-def]
-    """F_n in milli-GPU of the slots `gpu_free` (S,), given `weight` = a_l from `admitted`."""
-    total = 0.0
+@inlined
+def fragmentation(gpu_free, mix, unusable):  # type: ignore[no-untyped-def]
+    """F_n in milli-GPU of the slots `gpu_free` (S,), given `unusable` from `unusable_shares`."""
+    total, idle = 0.0, 0
     for g in range(MAX_GPUS_PER_NODE):
-        total += gpu_free[g]
-    usable = 0.0
-    for level in range(len(mix.gpus)):
-        if weight[level] == 0.0:
-            continue
-        fitting, free = 0, 0.0
-        for g in range(MAX_GPUS_PER_NODE):
-            fits = gpu_free[g] >= mix.milli[level]
-            fitting += fits
-            free += gpu_free[g] * fits
-        if fitting >= mix.gpus[level]:
-            usable += weight[level] * free
-    return total - usable
+        free = int(gpu_free[g])
+        empty = free == GPU_MILLI
+        idle += empty
+        total += (0 if empty else free) * unusable[mix.shared[free & LAST_SHARED]]
+    return total + idle * GPU_MILLI * unusable[mix.whole[idle]]
 
 
-@kernel
-def node_fragmentation(cpu_free, gpu_free, gpu_type, mix, weight):  # type: ignore[no-untyped-def]
-    """F_n of a node; `weight` (V,) is scratch."""
+@inlined
+def node_fragmentation(cpu_free, gpu_free, gpu_type, mix):  # type: ignore[no-untyped-def]
+    """F_n of a node."""
     if gpu_type < 0:
         return 0.0
-    admitted(cpu_free, gpu_type, mix, weight)
-    return fragmentation(gpu_free, mix, weight)
+    return fragmentation(gpu_free, mix, unusable_shares(cpu_free, gpu_type, mix))
 
 
 @kernel
@@ -107,7 +117,7 @@ def integer_score(change):  # type: ignore[no-untyped-def]
     return math.floor(100.0 / (1.0 + math.exp(change / GPU_MILLI)))
 
 
-@kernel
+@inlined
 def take_whole(gpu_free, gpu_count):  # type: ignore[no-untyped-def]
     """Bit mask of the first `gpu_count` empty slots; 0 when there are too few."""
     bits, missing = 0, gpu_count
@@ -128,7 +138,7 @@ def _is_repeat(gpu_free, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def best_fgd_slot(gpu_free, milli, mix, weight, before, integer):  # type: ignore[no-untyped-def]
+def best_fgd_slot(gpu_free, milli, mix, unusable, before, integer):  # type: ignore[no-untyped-def]
     """Slot of a shared request with the least F_n afterwards, and that F_n. Ties: lowest slot; -1 when none fits.
 
     With `integer` the published integer score decides, so slots within one score point tie.
@@ -139,7 +149,7 @@ def best_fgd_slot(gpu_free, milli, mix, weight, before, integer):  # type: ignor
         if free < milli or _is_repeat(gpu_free, g):
             continue
         gpu_free[g] = free - milli
-        after = fragmentation(gpu_free, mix, weight)
+        after = fragmentation(gpu_free, mix, unusable)
         gpu_free[g] = free
         if integer:
             score = integer_score(round((after - before) * ROUNDING) / ROUNDING)
@@ -151,13 +161,13 @@ def best_fgd_slot(gpu_free, milli, mix, weight, before, integer):  # type: ignor
 
 
 @kernel
-def _whole_after(gpu_free, gpus, mix, weight):  # type: ignore[no-untyped-def]
+def _whole_after(gpu_free, gpus, mix, unusable):  # type: ignore[no-untyped-def]
     """F_n after the first `gpus` empty slots were taken."""
     bits = take_whole(gpu_free, gpus)
     for g in range(MAX_GPUS_PER_NODE):
         if (bits >> g) & 1:
             gpu_free[g] -= GPU_MILLI
-    after = fragmentation(gpu_free, mix, weight)
+    after = fragmentation(gpu_free, mix, unusable)
     for g in range(MAX_GPUS_PER_NODE):
         if (bits >> g) & 1:
             gpu_free[g] += GPU_MILLI
@@ -165,34 +175,46 @@ def _whole_after(gpu_free, gpus, mix, weight):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fragmentation_change(node, need, mix, weight, integer):  # type: ignore[no-untyped-def]
+def fragmentation_change(node, need, mix, integer):  # type: ignore[no-untyped-def]
     """Change of F_n (milli-GPU) when a request is placed on a node that holds it.
 
     `node` is (cpu_free, gpu_free, gpu_type), `need` (cpu, gpus, milli). A shared request takes its best FGD slot, whole
-    GPUs the first empty slots. `weight` (V,) is scratch; `gpu_free` is restored on return.
+    GPUs the first empty slots. `gpu_free` is restored on return.
     """
     cpu_free, gpu_free, gpu_type = node
     cpu, gpus, milli = need
     if gpu_type < 0:
         return 0.0
-    before = node_fragmentation(cpu_free, gpu_free, gpu_type, mix, weight)
-    admitted(cpu_free - cpu, gpu_type, mix, weight)
+    before = node_fragmentation(cpu_free, gpu_free, gpu_type, mix)
+    unusable = unusable_shares(cpu_free - cpu, gpu_type, mix)
     if gpus == 1 and milli < GPU_MILLI:
-        after = best_fgd_slot(gpu_free, milli, mix, weight, before, integer)[1]
+        after = best_fgd_slot(gpu_free, milli, mix, unusable, before, integer)[1]
     else:
-        after = _whole_after(gpu_free, gpus, mix, weight)
+        after = _whole_after(gpu_free, gpus, mix, unusable)
     return round((after - before) * ROUNDING) / ROUNDING
 
 
+@inlined
+def _tightest_slot(gpu_free, milli):  # type: ignore[no-untyped-def]
+    """Least free slot that holds `milli`; ties: lowest slot; -1 when none fits. Without branches: a hot path."""
+    best = NO_SLOT
+    for g in range(MAX_GPUS_PER_NODE):
+        free = int(gpu_free[g])
+        best = min(best, free * MAX_GPUS_PER_NODE + g if free >= milli else NO_SLOT)
+    return best % MAX_GPUS_PER_NODE if best < NO_SLOT else -1
+
+
 @kernel
-def shared_slot(rule, node, need, mix, weight, uniform):  # type: ignore[no-untyped-def]
+def shared_slot(rule, node, need, mix, uniform):  # type: ignore[no-untyped-def]
     """Slot of a shared request by `schema.SLOT_RULES[rule]`; -1 when none fits. Arguments as `fragmentation_change`."""
     cpu_free, gpu_free, gpu_type = node
     cpu, _, milli = need
     if rule in (SLOT_FGD, SLOT_FGD_INTEGER):
-        before = node_fragmentation(cpu_free, gpu_free, gpu_type, mix, weight)
-        admitted(cpu_free - cpu, gpu_type, mix, weight)
-        return best_fgd_slot(gpu_free, milli, mix, weight, before, rule == SLOT_FGD_INTEGER)[0]
+        before = node_fragmentation(cpu_free, gpu_free, gpu_type, mix)
+        unusable = unusable_shares(cpu_free - cpu, gpu_type, mix)
+        return best_fgd_slot(gpu_free, milli, mix, unusable, before, rule == SLOT_FGD_INTEGER)[0]
+    if rule == SLOT_BEST_FIT:
+        return _tightest_slot(gpu_free, milli)
     fitting = 0
     for g in range(MAX_GPUS_PER_NODE):
         fitting += gpu_free[g] >= milli
@@ -206,10 +228,8 @@ def shared_slot(rule, node, need, mix, weight, uniform):  # type: ignore[no-unty
             better = order == wanted
         elif rule == SLOT_WORST_FIT:
             better = best == -1 or free > gpu_free[best]
-        elif rule == SLOT_FIRST_FIT:
-            better = best == -1
         else:
-            better = best == -1 or free < gpu_free[best]
+            better = best == -1
         order += 1
         if better:
             best = g

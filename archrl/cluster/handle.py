@@ -81,7 +81,9 @@ def _load_array(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> 
     words = builder.bitcast(value, word.as_pointer())
 
     def entry(index: int) -> Any:
-        return builder.load(builder.gep(words, [context.get_constant(types.intp, index)]))
+        load = builder.load(builder.gep(words, [context.get_constant(types.intp, index)]))
+        load.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return load
 
     shape = [entry(SIZES.index(axis)) for axis in axes]
     strides: list[Any] = []
@@ -100,3 +102,18 @@ def _load_array(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> 
         meminfo=None,
     )
     return array._getvalue()
+
+
+@intrinsic
+def borrowed(typing_context: Any, array: Any) -> Any:
+    """The same array without its reference count, inside a kernel: rows of it are then free to make.
+
+    Counting costs two atomic operations for every row of a loop. The caller must hold the array meanwhile.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        unowned = context.make_array(signature.args[0])(context, builder, args[0])
+        unowned.meminfo = cgutils.get_null_value(unowned.meminfo.type)
+        return unowned._getvalue()
+
+    return array(array), codegen

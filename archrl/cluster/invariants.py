@@ -98,16 +98,16 @@ class _Row:
             return
         last = self.cursor == self.count
         self.same("now_s", self.now_s, s.end_s[b] if last else self.real[self.cursor, schema.ARRIVAL_S])
-        leaves = self.real[:, schema.DEPARTURE_S]
-        gone = leaves <= self.now_s
+        order, ascending = self.whole[:, schema.DEPARTURE_ORDER], s.departure_s[b, : self.count]
+        if not np.array_equal(np.sort(order), np.arange(self.count)):
+            self.problems.append(f"row {self.b}: departure_order is no permutation")
+            return
+        self.true((ascending[1:] >= ascending[:-1]).all(), "departure_s is not ascending")
+        gone = np.empty(self.count, bool)
+        gone[order] = ascending <= self.now_s
         self.true(not (gone & (self.node >= 0)).any(), "a request is on its node after its departure")
         self.true(not (~gone & (self.node == schema.NODE_DEPARTED)).any(), "a request left before its departure")
         self.same("departed", s.departed[b], gone.sum())
-        order = self.whole[:, schema.DEPARTURE_ORDER]
-        if not np.array_equal(np.sort(order), np.arange(self.count)):
-            self.problems.append(f"row {self.b}: departure_order is no permutation")
-        else:
-            self.true((leaves[order][1:] >= leaves[order][:-1]).all(), "departure_order is not sorted")
 
     @property
     def live(self) -> NDArray[np.intp]:
@@ -161,8 +161,7 @@ class _Row:
         """What the kernels keep beside the free resources equals its recomputation."""
         s, b, spec = self.s, self.b, self.spec[self.live]
         free = self.column(schema.NODE_GPU_FREE, MAX_GPUS_PER_NODE)
-        self.same("gpu_idle", s.gpu_idle[b], (free == GPU_MILLI).sum(axis=1))
-        self.same("gpu_max", s.gpu_max[b], free.max(axis=1))
+        self.same("gpu_room", s.gpu_room[b], np.maximum(free.max(axis=1), GPU_MILLI * (free == GPU_MILLI).sum(axis=1)))
         self.same("allocated_gpu_milli", s.allocated_gpu_milli[b], (s.spec_gpus * s.spec_milli)[spec].sum())
         for column, values in (
             (schema.NODE_CPU_FREE, s.cpu_free[b]),
@@ -286,10 +285,9 @@ def fragmentation_of(state: ClusterState, cpu_free: NDArray[Any], gpu_free: NDAr
     """
     s, total = state, np.asarray(gpu_free, np.float64).sum(axis=1)
     fragmented = (1.0 - s.mix_share.sum()) * total
-    level = np.repeat(np.arange(len(s.mix_gpus)), np.diff(s.mix_start))
     for j, share in enumerate(s.mix_share):
-        large = gpu_free >= s.mix_milli[level[j]]
-        runs = (cpu_free >= s.mix_cpu[j]) & (large.sum(axis=1) >= s.mix_gpus[level[j]])
+        large = gpu_free >= s.mix_milli[j]
+        runs = (cpu_free >= s.mix_cpu[j]) & (large.sum(axis=1) >= s.mix_gpus[j])
         runs &= (s.gpu_type >= 0) & ((s.mix_types[j] >> np.maximum(s.gpu_type, 0)) & 1 == 1)
         fragmented += share * np.where(runs, np.where(large, 0, gpu_free).sum(axis=1), total)
     return np.where(s.gpu_type < 0, 0.0, fragmented)

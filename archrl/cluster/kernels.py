@@ -7,67 +7,75 @@ request, its mask and the clock are written. All metering is in dollars, by `sch
 
 from __future__ import annotations
 
+import numpy as np
+
 from archrl.cluster import schema, state
-from archrl.cluster.fragmentation import MixLevels, node_fragmentation, shared_slot, take_whole
-from archrl.cluster.jit import kernel
+from archrl.cluster.fragmentation import MixTable, node_fragmentation, shared_slot, take_whole
+from archrl.cluster.jit import inlined, kernel
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE, SECONDS_PER_HOUR
 
 REJECTED, NODE_HOURS, FRAGMENTATION = schema.COST_REJECTED, schema.COST_NODE_HOURS, schema.COST_FRAGMENTATION
 UNDECIDED, IS_REJECTED, DEPARTED = schema.NODE_UNDECIDED, schema.NODE_REJECTED, schema.NODE_DEPARTED
 SPEC, NODE, SLOTS, ORDER = schema.SPEC, schema.NODE, schema.SLOTS, schema.DEPARTURE_ORDER
-ARRIVAL_S, DEPARTURE_S = schema.ARRIVAL_S, schema.DEPARTURE_S
-LIFETIME_S, VALUE_USD = schema.LIFETIME_S, schema.VALUE_USD
+ARRIVAL_S, LIFETIME_S, VALUE_USD = schema.ARRIVAL_S, schema.LIFETIME_S, schema.VALUE_USD
 SLOT_RULE, TRACK_FRAG, FRAG_USD = state.PARAM_SLOT_RULE, state.PARAM_TRACK_FRAG, state.PARAM_FRAG_USD
 COL_CPU, COL_MEM, COL_GPU = schema.NODE_CPU_FREE, schema.NODE_MEM_FREE, schema.NODE_GPU_FREE
 COL_LIVE, COL_EMPTY_AT, COL_FRAG = schema.NODE_LIVE, schema.NODE_EMPTY_AT, schema.NODE_FRAGMENTATION
 NUM_CLASSES = schema.NUM_SIZE_CLASSES
 
 
-@kernel
+@inlined
 def gpu_slots(s, b, n):  # type: ignore[no-untyped-def]
     """Free milli-GPU of the slots of one node, (S,), a view into its row of the node table."""
     return s.node_table[b, n, COL_GPU : COL_GPU + MAX_GPUS_PER_NODE]
 
 
-@kernel
-def levels(s):  # type: ignore[no-untyped-def]
+@inlined
+def workload(s):  # type: ignore[no-untyped-def]
     """The workload mix of the state."""
-    return MixLevels(s.mix_share, s.mix_cpu, s.mix_types, s.mix_start, s.mix_gpus, s.mix_milli)
+    return MixTable(s.table_cpu, s.table_kind, s.table_shared, s.table_whole, s.table_unusable)
 
 
-@kernel
-def update_node(s, b, n):  # type: ignore[no-untyped-def]
-    """Recompute what is derived from one changed node. No other node is touched."""
-    idle, most, row = 0, 0, s.node_table[b, n]
+@inlined
+def gpu_room(slots):  # type: ignore[no-untyped-def]
+    """Largest GPU demand (GPUs times milli-GPU) of one request that the slots (S,) hold.
+
+    All empty slots together, or the most free slot when none is empty.
+    """
+    idle, most = 0, 0
     for g in range(MAX_GPUS_PER_NODE):
-        free = int(row[COL_GPU + g])
+        free = int(slots[g])
         idle += free == GPU_MILLI
         most = max(most, free)
-    s.gpu_idle[b, n], s.gpu_max[b, n] = idle, most
+    return max(most, idle * GPU_MILLI)
+
+
+@inlined
+def update_node(s, b, n):  # type: ignore[no-untyped-def]
+    """Recompute what is derived from one changed node. No other node is touched."""
+    row, slots = s.node_table[b, n], gpu_slots(s, b, n)
+    s.gpu_room[b, n] = gpu_room(slots)
     row[COL_CPU], row[COL_MEM] = s.cpu_free[b, n], s.mem_free[b, n]
     if s.params[TRACK_FRAG] != 0.0:
-        slots, mix = gpu_slots(s, b, n), levels(s)
-        row[COL_FRAG] = max(0.0, node_fragmentation(s.cpu_free[b, n], slots, s.gpu_type[n], mix, s.weight[b]))
+        row[COL_FRAG] = node_fragmentation(s.cpu_free[b, n], slots, s.gpu_type[n], workload(s))
     if s.version.shape[1] > 0:
         s.version[b, n] += 1
 
 
-@kernel
-def _drop_types(s, types, out):  # type: ignore[no-untyped-def]
-    gpu_type, count = s.gpu_type, 0
-    for n in range(len(gpu_type)):
-        if gpu_type[n] < 0 or (types >> gpu_type[n]) & 1 == 0:
-            out[n] = 0
+@inlined
+def _drop_types(node_types, types, out):  # type: ignore[no-untyped-def]
+    count = 0
+    for n in range(len(node_types)):
+        out[n] &= (node_types[n] & types) != 0
         count += out[n]
     return count
 
 
-@kernel
+@inlined
 def _drop_full_groups(group_live, group, limit, out):  # type: ignore[no-untyped-def]
     count = 0
     for n in range(len(group_live)):
-        if group_live[n, group] >= limit:
-            out[n] = 0
+        out[n] &= group_live[n, group] < limit
         count += out[n]
     return count
 
@@ -75,18 +83,16 @@ def _drop_full_groups(group_live, group, limit, out):  # type: ignore[no-untyped
 @kernel
 def feasible_row(s, b, u, out):  # type: ignore[no-untyped-def]
     """Write the feasibility of specification `u` on every node; number of feasible nodes."""
-    cpu, mem, gpus, milli = s.spec_cpu[u], s.spec_mem[u], s.spec_gpus[u], s.spec_milli[u]
+    cpu, mem, gpus, demand = s.spec_cpu[u], s.spec_mem[u], s.spec_gpus[u], s.spec_gpus[u] * s.spec_milli[u]
     types, group, limit = s.spec_types[u], s.spec_group[u], s.spec_group_limit[u]
-    need_idle = gpus if milli == GPU_MILLI else 0
-    num_nodes = len(s.cpu_capacity)
-    cpu_free, mem_free, gpu_idle, gpu_max = s.cpu_free[b], s.mem_free[b], s.gpu_idle[b], s.gpu_max[b]
+    cpu_free, mem_free, room = s.cpu_free[b], s.mem_free[b], s.gpu_room[b]
     count = 0
-    for n in range(num_nodes):
-        ok = (cpu_free[n] >= cpu) & (mem_free[n] >= mem) & (gpu_idle[n] >= need_idle) & (gpu_max[n] >= milli)
+    for n in range(len(cpu_free)):
+        ok = (cpu_free[n] >= cpu) & (mem_free[n] >= mem) & (room[n] >= demand)
         out[n] = ok
         count += ok
     if gpus > 0 and types != -1:
-        count = _drop_types(s, types, out)
+        count = _drop_types(s.node_types, types, out)
     if group >= 0:
         count = _drop_full_groups(s.group_live[b], group, limit, out)
     return count
@@ -102,7 +108,7 @@ def choose_slots(s, b, n, i):  # type: ignore[no-untyped-def]
         return take_whole(gpu_slots(s, b, n), s.spec_gpus[u])
     node = (s.cpu_free[b, n], gpu_slots(s, b, n), s.gpu_type[n])
     need = (s.spec_cpu[u], s.spec_gpus[u], s.spec_milli[u])
-    slot = shared_slot(int(s.params[SLOT_RULE]), node, need, levels(s), s.weight[b], s.uniform[b, i])
+    slot = shared_slot(int(s.params[SLOT_RULE]), node, need, workload(s), s.uniform[b, i])
     return 1 << slot
 
 
@@ -118,31 +124,31 @@ def slots_allowed(s, b, n, u, bits):  # type: ignore[no-untyped-def]
     return count == s.spec_gpus[u]
 
 
-@kernel
+@inlined
 def _move(s, b, n, i, bits, sign):  # type: ignore[no-untyped-def]
     """Take (`sign` 1) or give back (-1) the resources of request `i` on node `n`."""
     u, row = s.request_int[b, i, SPEC], s.node_table[b, n]
     s.cpu_free[b, n] -= sign * s.spec_cpu[u]
     s.mem_free[b, n] -= sign * s.spec_mem[u]
+    milli = sign * s.spec_milli[u]
     for g in range(MAX_GPUS_PER_NODE):
-        if (bits >> g) & 1:
-            row[COL_GPU + g] -= sign * s.spec_milli[u]
+        row[COL_GPU + g] -= np.int32((bits >> g) & 1) * milli
     row[COL_LIVE + s.spec_class[u]] += sign
     if s.spec_group[u] >= 0:
         s.group_live[b, n, s.spec_group[u]] += sign
     s.allocated_gpu_milli[b] += sign * s.spec_gpus[u] * s.spec_milli[u]
 
 
-@kernel
-def is_empty(s, b, n):  # type: ignore[no-untyped-def]
-    """Whether no request is live on node `n`."""
-    count = 0.0
+@inlined
+def live_requests(s, b, n):  # type: ignore[no-untyped-def]
+    """Number of requests on node `n`."""
+    row, count = s.node_table[b, n], 0
     for c in range(NUM_CLASSES):
-        count += s.node_table[b, n, COL_LIVE + c]
-    return count == 0.0
+        count += int(row[COL_LIVE + c])
+    return count
 
 
-@kernel
+@inlined
 def _meter(s, b, term, usd):  # type: ignore[no-untyped-def]
     s.step_cost_usd[b, term] += usd
     s.cost_usd[b, term] += usd
@@ -151,16 +157,16 @@ def _meter(s, b, term, usd):  # type: ignore[no-untyped-def]
 @kernel
 def _change(s, b, n, i, bits, sign):  # type: ignore[no-untyped-def]
     """Move resources, keep busy nodes and the potential-based fragmentation term current."""
-    row = s.node_table[b, n]
-    before, was_empty = row[COL_FRAG], is_empty(s, b, n)
+    row, live = s.node_table[b, n], live_requests(s, b, n) + sign
+    before = row[COL_FRAG]
     _move(s, b, n, i, bits, sign)
     if sign > 0:
         leaves = s.request_real[b, i, ARRIVAL_S] + s.request_real[b, i, LIFETIME_S]
         row[COL_EMPTY_AT] = max(row[COL_EMPTY_AT], leaves)
-        if was_empty:
+        if live == 1:
             s.busy_nodes[b] += 1
             s.busy_usd_per_hour[b] += s.node_hour_usd[n]
-    elif is_empty(s, b, n):
+    elif live == 0:
         s.busy_nodes[b] -= 1
         s.busy_usd_per_hour[b] = s.busy_usd_per_hour[b] - s.node_hour_usd[n] if s.busy_nodes[b] > 0 else 0.0
         row[COL_EMPTY_AT] = 0.0
@@ -170,32 +176,40 @@ def _change(s, b, n, i, bits, sign):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _release(s, b, k):  # type: ignore[no-untyped-def]
+    """The `k`-th departure."""
+    i = s.request_int[b, k, ORDER]
+    n = s.request_int[b, i, NODE]
+    if n < 0:
+        return
+    leaves = s.departure_s[b, k]
+    _meter(s, b, NODE_HOURS, s.busy_usd_per_hour[b] * (leaves - s.now_s[b]) / SECONDS_PER_HOUR)
+    s.now_s[b] = leaves
+    _change(s, b, n, i, s.request_int[b, i, SLOTS], -1)
+    s.request_int[b, i, NODE] = DEPARTED
+
+
+@kernel
 def _advance_to(s, b, until_s):  # type: ignore[no-untyped-def]
     """Move the clock to `until_s`: release departures, meter node-hours between events."""
-    while s.departed[b] < s.n_requests[b]:
-        i = s.request_int[b, s.departed[b], ORDER]
-        leaves = s.request_real[b, i, DEPARTURE_S]
-        if leaves > until_s:
-            break
-        s.departed[b] += 1
-        n = s.request_int[b, i, NODE]
-        if n >= 0:
-            _meter(s, b, NODE_HOURS, s.busy_usd_per_hour[b] * (leaves - s.now_s[b]) / SECONDS_PER_HOUR)
-            s.now_s[b] = leaves
-            _change(s, b, n, i, s.request_int[b, i, SLOTS], -1)
-            s.request_int[b, i, NODE] = DEPARTED
+    first, last = s.departed[b], s.departed[b]
+    while last < s.n_requests[b] and s.departure_s[b, last] <= until_s:
+        last += 1
+    s.departed[b] = last
+    for k in range(first, last):
+        _release(s, b, k)
     _meter(s, b, NODE_HOURS, s.busy_usd_per_hour[b] * (until_s - s.now_s[b]) / SECONDS_PER_HOUR)
     s.now_s[b] = until_s
 
 
-@kernel
+@inlined
 def _reject(s, b, i):  # type: ignore[no-untyped-def]
     s.request_int[b, i, NODE] = IS_REJECTED
     s.rejected[b, s.spec_class[s.request_int[b, i, SPEC]]] += 1
     _meter(s, b, REJECTED, s.request_real[b, i, VALUE_USD])
 
 
-@kernel
+@inlined
 def _decided(s, b, i):  # type: ignore[no-untyped-def]
     """Count request `i` as arrived and move to the next one."""
     u = s.request_int[b, i, SPEC]
@@ -243,7 +257,8 @@ def clear_row(s, b):  # type: ignore[no-untyped-def]
     """Empty cluster, clock at the first arrival, ledger at zero. The scenario arrays of the row are kept."""
     s.cost_usd[b, :], s.step_cost_usd[b, :], s.rejected[b, :], s.arrived[b, :] = 0.0, 0.0, 0, 0
     s.cursor[b], s.steps[b], s.departed[b], s.violations[b] = 0, 0, 0, 0
-    s.arrived_gpu_milli[b], s.allocated_gpu_milli[b], s.busy_nodes[b], s.truncated[b] = 0, 0, 0, 0
+    s.arrived_gpu_milli[b], s.allocated_gpu_milli[b], s.busy_nodes[b] = 0, 0, 0
+    s.truncated[b], s.refused[b], s.slots[b] = 0, 0, 0
     s.busy_usd_per_hour[b], s.now_s[b] = 0.0, s.request_real[b, 0, ARRIVAL_S]
     s.request_int[b, :, NODE], s.request_int[b, :, SLOTS] = UNDECIDED, 0
     s.group_live[b], s.node_table[b], s.fgd_version[b] = 0, 0.0, 0

@@ -47,11 +47,11 @@ def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) ->
     _check_tables(state, scenario)
     real, whole = state.request_real[row, :count], state.request_int[row, :count]
     real[:, schema.ARRIVAL_S] = scenario.arrival_s
-    real[:, schema.DEPARTURE_S] = scenario.departure_s
     real[:, schema.LIFETIME_S] = scenario.predicted_lifetime_s
     real[:, schema.VALUE_USD] = scenario.value_usd
     whole[:, schema.SPEC] = scenario.spec_idx
-    whole[:, schema.DEPARTURE_ORDER] = np.argsort(scenario.departure_s, kind="stable")
+    order = np.argsort(scenario.departure_s, kind="stable")
+    whole[:, schema.DEPARTURE_ORDER], state.departure_s[row, :count] = order, scenario.departure_s[order]
     state.uniform[row, :count] = scenario.slot_uniform
     state.n_requests[row], state.end_s[row] = count, scenario.end_s
 

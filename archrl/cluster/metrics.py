@@ -62,8 +62,8 @@ def _fits_any(state: ClusterState, row: int) -> np.ndarray:
         for column in (state.spec_cpu, state.spec_mem, state.spec_gpus, state.spec_milli, state.spec_types)
     )
     typed = (state.gpu_type >= 0) & ((types >> np.maximum(state.gpu_type, 0)) & 1 == 1)
-    slots = np.where(milli == GPU_MILLI, state.gpu_idle[row] >= gpus, state.gpu_max[row] >= milli)
-    fits = (state.cpu_free[row] >= cpu) & (state.mem_free[row] >= mem) & ((gpus == 0) | (typed & slots))
+    room = state.gpu_room[row] >= gpus * milli
+    fits = (state.cpu_free[row] >= cpu) & (state.mem_free[row] >= mem) & ((gpus == 0) | (typed & room))
     some: np.ndarray = fits.any(axis=0)
     return some
 

@@ -58,12 +58,12 @@ def prefetch(s, b, actions):  # type: ignore[no-untyped-def]
         _touch(s.request_real, (current + 1) * s.request_real.shape[2])
         if s.departed[far] < places:
             _touch(s.request_int, (far * places + s.departed[far]) * s.request_int.shape[2])
+            _touch(s.departure_s, far * places + s.departed[far])
         if s.candidates.shape[1] == 0 and actions[far] < s.node_table.shape[1]:
             _touch_node(s, far, actions[far])
     if middle < rows and s.departed[middle] < places:
         leaving = middle * places + s.request_int[middle, s.departed[middle], ORDER]
         _touch(s.request_int, leaving * s.request_int.shape[2])
-        _touch(s.request_real, leaving * s.request_real.shape[2])
     if near < rows and s.departed[near] < places:
         n = s.request_int[near, s.request_int[near, s.departed[near], ORDER], NODE]
         if n >= 0:

@@ -57,9 +57,9 @@ CLOCK_FEATURES = ("now_s", "day_sin", "day_cos", "progress_frac", "arrived_gpu_f
 """`progress_frac`: share of the requests decided; `arrived_gpu_frac`: GPU demand arrived / GPU capacity."""
 NUM_CLOCK_FEATURES = len(CLOCK_FEATURES)
 
-REQUEST_REAL = ("arrival_s", "departure_s", "predicted_lifetime_s", "value_usd")
+REQUEST_REAL = ("arrival_s", "predicted_lifetime_s", "value_usd")
 """Columns of `ClusterState.request_real`, one record per request of the scenario."""
-ARRIVAL_S, DEPARTURE_S, LIFETIME_S, VALUE_USD = range(len(REQUEST_REAL))
+ARRIVAL_S, LIFETIME_S, VALUE_USD = range(len(REQUEST_REAL))
 REQUEST_INT = ("spec_idx", "node_idx", "slot_bits", "departure_order")
 """Columns of `ClusterState.request_int`: specification; node (or a status below); GPU slots taken; and, independent of
 the row's request, the k-th request to depart."""

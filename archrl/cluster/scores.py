@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from archrl.cluster import schema
-from archrl.cluster.jit import kernel
+from archrl.cluster.jit import inlined, kernel
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE
 
 REFERENCE_CPU_MILLI = 128_000.0
@@ -47,16 +47,16 @@ REQ_LIFETIME, REQ_CLASS = schema.REQ_LIFETIME, schema.REQ_SIZE_CLASS
 NUM_CLASSES = schema.NUM_SIZE_CLASSES
 
 
-@kernel
+@inlined
 def free_gpu(row):  # type: ignore[no-untyped-def]
-    """Free milli-GPU of a node."""
+    """Free milli-GPU of a node; whole numbers, so that pairs add up to the same as one after another, but faster."""
     total = 0.0
-    for g in range(MAX_GPUS_PER_NODE):
-        total += row[GPU + g]
+    for g in range(0, MAX_GPUS_PER_NODE, 4):
+        total += (row[GPU + g] + row[GPU + g + 1]) + (row[GPU + g + 2] + row[GPU + g + 3])
     return total
 
 
-@kernel
+@inlined
 def best_fit(row, req):  # type: ignore[no-untyped-def]
     """100 (1 - sum_k w_k (free_k - need_k) / reference_k), k = CPU, GPU, w = 1/2: least left over."""
     cpu = (row[CPU] - req[REQ_CPU]) / REFERENCE_CPU_MILLI
@@ -64,7 +64,7 @@ def best_fit(row, req):  # type: ignore[no-untyped-def]
     return 100.0 * (1.0 - (0.5 * cpu + 0.5 * gpu))
 
 
-@kernel
+@inlined
 def dot_product(row, req):  # type: ignore[no-untyped-def]
     """100 (1 - <free, need> / 2), normalised by the reference node (Tetris alignment, inverted as in the artifact)."""
     cpu = row[CPU] / REFERENCE_CPU_MILLI * (req[REQ_CPU] / REFERENCE_CPU_MILLI)
@@ -72,7 +72,7 @@ def dot_product(row, req):  # type: ignore[no-untyped-def]
     return 100.0 * (1.0 - (cpu + gpu) / 2.0)
 
 
-@kernel
+@inlined
 def gpu_packing(row, req, integer):  # type: ignore[no-untyped-def]
     """Slots in use first (50..100), then empty slots of a node in use (33..50), then empty nodes (0..33)."""
     gpus, milli = int(req[REQ_GPUS]), req[REQ_MILLI]
@@ -95,7 +95,7 @@ def gpu_packing(row, req, integer):  # type: ignore[no-untyped-def]
     return max(100.0 - used, 50.0)
 
 
-@kernel
+@inlined
 def gpu_clustering(row, req, integer):  # type: ignore[no-untyped-def]
     """Only the request's size class on the node (75..100), also others (50..75), none (25..50), only others (0..25).
 
@@ -116,13 +116,13 @@ def gpu_clustering(row, req, integer):  # type: ignore[no-untyped-def]
     return within + (25.0 if kinds == 0 else 0.0)
 
 
-@kernel
+@inlined
 def fgd(change):  # type: ignore[no-untyped-def]
     """100 sigmoid(-change / 1000) of the node's fragmentation change in milli-GPU."""
     return 100.0 / (1.0 + math.exp(change / GPU_MILLI))
 
 
-@kernel
+@inlined
 def lifetime_alignment(row, req, now_s):  # type: ignore[no-untyped-def]
     """Least extension of the time at which the node is predicted to become empty (after LAVA), then best fit.
 
@@ -132,7 +132,7 @@ def lifetime_alignment(row, req, now_s):  # type: ignore[no-untyped-def]
     return best_fit(row, req) - max(0.0, leaves - max(row[EMPTY_AT], now_s))
 
 
-@kernel
+@inlined
 def score(rule, row, req, now_s, change, integer):  # type: ignore[no-untyped-def]
     """Score of `RULES[rule]`; `change` is only read by FGD. `integer`: floor, as the published policies."""
     value = 0.0

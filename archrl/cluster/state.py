@@ -2,9 +2,9 @@
 
 Axes: B rows, N nodes, P requests (longest episode of the task), U request specifications, J mix entries, G groups,
 S = 8 GPU slots, C size classes, T cost terms, A actions, F node features, R request features, Q clock features,
-K candidates (0 without), D candidate features, V levels of the mix, H request shapes, L = N with candidates (else 0),
-W parameters, D1 and D2 columns of a request record. Static tables (fleet, catalogue,
-mix) are shared by all rows and never copied.
+K candidates (0 without), D candidate features, X CPU needs, Y kinds of GPU type and V demands of the mix (X1 = X + 1,
+...), H request shapes, L = N with candidates (else 0), W parameters, D1 and D2 columns of a request record.
+Static tables (fleet, catalogue, mix) are shared by all rows and never copied.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archrl.cluster import schema
-from archrl.cluster.fragmentation import mix_levels
+from archrl.cluster.fragmentation import mix_table
 from archrl.scenarios.placement import NodeTable, PodMix, RequestCatalogue
 
 
@@ -27,6 +27,7 @@ class ClusterState(NamedTuple):
     mem_capacity: Annotated[NDArray[np.int32], "N"]  # MiB
     gpu_count: Annotated[NDArray[np.int32], "N"]
     gpu_type: Annotated[NDArray[np.int32], "N"]  # index, -1 without GPU
+    node_types: Annotated[NDArray[np.int64], "N"]  # bit of the GPU type, 0 without GPU
     node_hour_usd: Annotated[NDArray[np.float64], "N"]  # $/h while the node is not empty
     # catalogue, static
     spec_cpu: Annotated[NDArray[np.int32], "U"]  # milli-cores
@@ -39,25 +40,31 @@ class ClusterState(NamedTuple):
     spec_priority: Annotated[NDArray[np.int32], "U"]
     spec_class: Annotated[NDArray[np.int32], "U"]  # size class
     spec_shape: Annotated[NDArray[np.int32], "U"]  # distinct (cpu, gpus, milli, types): key of fgd_score
-    # workload mix, static, see fragmentation.MixLevels
-    mix_share: Annotated[NDArray[np.float64], "J"]
-    mix_cpu: Annotated[NDArray[np.int32], "J"]
-    mix_types: Annotated[NDArray[np.int64], "J"]
-    mix_start: Annotated[NDArray[np.int32], "V1"]
-    mix_gpus: Annotated[NDArray[np.int32], "V"]
-    mix_milli: Annotated[NDArray[np.int32], "V"]
+    # workload mix, static: its types with GPU, and the table that the kernels read instead (fragmentation.MixTable)
+    mix_share: Annotated[NDArray[np.float64], "J"]  # popularity
+    mix_cpu: Annotated[NDArray[np.int32], "J"]  # milli-cores
+    mix_types: Annotated[NDArray[np.int64], "J"]  # bit mask of allowed GPU types
+    mix_gpus: Annotated[NDArray[np.int32], "J"]
+    mix_milli: Annotated[NDArray[np.int32], "J"]  # milli-GPU per GPU
+    table_cpu: Annotated[NDArray[np.int32], "X"]
+    table_kind: Annotated[NDArray[np.int32], "GPU_TYPES"]
+    table_shared: Annotated[NDArray[np.int32], "SHARED_SLOTS"]
+    table_whole: Annotated[NDArray[np.int32], "S1"]
+    table_unusable: Annotated[NDArray[np.float64], "X1 Y V1"]
     spec_features: Annotated[NDArray[np.float32], "U R"]  # observed request without its times and value
     # scenario of each row
     request_real: Annotated[NDArray[np.float64], "B P D1"]  # columns schema.REQUEST_REAL
     request_int: Annotated[NDArray[np.int32], "B P D2"]  # columns schema.REQUEST_INT; node and slots are dynamic
+    departure_s: Annotated[NDArray[np.float64], "B P"]  # of the request in column departure_order: ascending
     uniform: Annotated[NDArray[np.float32], "B P"]  # in [0,1)
     n_requests: Annotated[NDArray[np.int32], "B"]  # horizon of the row
     end_s: Annotated[NDArray[np.float64], "B"]
     # dynamic state; the rest of a node's state is its row of node_table
     cpu_free: Annotated[NDArray[np.int32], "B N"]  # milli-cores
     mem_free: Annotated[NDArray[np.int32], "B N"]  # MiB
-    gpu_idle: Annotated[NDArray[np.int16], "B N"]  # empty slots
-    gpu_max: Annotated[NDArray[np.int16], "B N"]  # most free slot, milli-GPU
+    gpu_room: Annotated[
+        NDArray[np.int32], "B N"
+    ]  # largest demand (GPUs times milli-GPU) that fits, see kernels.gpu_room
     group_live: Annotated[NDArray[np.int16], "B N G"]  # live requests by anti-affinity group
     cursor: Annotated[NDArray[np.int32], "B"]  # request to decide; n_requests: none left
     steps: Annotated[NDArray[np.int32], "B"]
@@ -71,7 +78,9 @@ class ClusterState(NamedTuple):
     arrived_gpu_milli: Annotated[NDArray[np.int64], "B"]
     allocated_gpu_milli: Annotated[NDArray[np.int64], "B"]
     violations: Annotated[NDArray[np.int32], "B"]  # refused actions
+    slots: Annotated[NDArray[np.int64], "B"]  # input: explicit GPU slots of the next action, 0: by the slot rule
     # outputs of the last reset or step
+    refused: Annotated[NDArray[np.uint8], "B"]  # the last action was masked out and not carried out
     step_cost_usd: Annotated[NDArray[np.float64], "B T"]
     truncated: Annotated[NDArray[np.uint8], "B"]
     mask: Annotated[NDArray[np.int8], "B A"]
@@ -85,7 +94,6 @@ class ClusterState(NamedTuple):
     feasible: Annotated[NDArray[np.int8], "B L"]  # exact feasibility of the current request
     fgd_score: Annotated[NDArray[np.float64], "B H L"]  # cached fragmentation change by request shape, milli-GPU
     fgd_version: Annotated[NDArray[np.int32], "B H L"]  # node version the cached score belongs to
-    weight: Annotated[NDArray[np.float64], "B V"]  # scratch of the fragmentation kernels
     params: Annotated[NDArray[np.float64], "W"]  # scalars, see PARAMS
     handle: NDArray[np.int64]  # sizes and addresses, see cluster.handle
 
@@ -152,7 +160,6 @@ def allocate(
     sizes = _row_sizes(num_envs, len(nodes), spec)
     sizes["G"] = int(catalogue.group_idx.max()) + 1
     sizes["H"] = int(arrays["spec_shape"].max()) + 1
-    sizes["V"] = len(arrays["mix_gpus"])
     layout = {
         name: (dtype, tuple(sizes[axis] for axis in axes))
         for name, (dtype, axes) in FIELDS.items()
@@ -171,6 +178,7 @@ def _static_arrays(nodes: NodeTable, catalogue: RequestCatalogue, mix: PodMix) -
         "mem_capacity": np.array(nodes.mem_mib, np.int32),
         "gpu_count": np.array(nodes.gpu_count, np.int32),
         "gpu_type": np.array(nodes.gpu_type_idx, np.int32),
+        "node_types": np.where(nodes.gpu_type_idx >= 0, 1 << np.maximum(nodes.gpu_type_idx, 0).astype(np.int64), 0),
         "node_hour_usd": np.array(nodes.node_hour_usd, np.float64),
         "spec_cpu": np.array(catalogue.cpu_milli, np.int32),
         "spec_mem": np.array(catalogue.mem_mib, np.int32),
@@ -183,8 +191,20 @@ def _static_arrays(nodes: NodeTable, catalogue: RequestCatalogue, mix: PodMix) -
         "spec_class": size_class(catalogue.gpu_count, catalogue.gpu_milli),
         "spec_shape": spec_shape.astype(np.int32),
         "spec_features": _spec_features(catalogue),
-        **{f"mix_{name}": array for name, array in mix_levels(mix)._asdict().items()},
+        **_mix_arrays(mix),
     }
+
+
+def _mix_arrays(mix: PodMix) -> dict[str, np.ndarray]:
+    wants = mix.gpu_count > 0
+    columns: dict[str, np.ndarray] = {
+        "mix_share": np.array(mix.share[wants], np.float64),
+        "mix_cpu": np.array(mix.cpu_milli[wants], np.int32),
+        "mix_types": np.array(mix.gpu_type_mask[wants], np.int64),
+        "mix_gpus": np.array(mix.gpu_count[wants], np.int32),
+        "mix_milli": np.array(mix.gpu_milli[wants], np.int32),
+    }
+    return columns | {f"table_{name}": array for name, array in mix_table(mix)._asdict().items()}
 
 
 def _spec_features(catalogue: RequestCatalogue) -> np.ndarray:

@@ -7,25 +7,26 @@ import math
 from archrl.cluster import schema, state
 from archrl.cluster.candidates import write_candidates
 from archrl.cluster.handle import view
-from archrl.cluster.jit import kernel
+from archrl.cluster.jit import inlined, kernel
 from archrl.cluster.kernels import apply_action, clear_row, close_row, feasible_row
 from archrl.cluster.prefetch import prefetch
 from archrl.units import SECONDS_PER_DAY
 
 ALLOW_REJECT, GPU_CAPACITY = state.PARAM_ALLOW_REJECT, state.PARAM_GPU_CAPACITY
 LIFETIME, VALUE = schema.REQ_LIFETIME, schema.REQ_VALUE
+NUM_COST_TERMS = len(schema.COST_TERMS)
 SPEC, LIFETIME_S, VALUE_USD = schema.SPEC, schema.LIFETIME_S, schema.VALUE_USD
 
 
-@kernel
+@inlined
 def _write_request(s, b, i, u):  # type: ignore[no-untyped-def]
     out, features = s.request[b], s.spec_features[u]
-    for k in range(len(out)):
+    for k in range(schema.NUM_REQUEST_FEATURES):
         out[k] = features[k]
     out[LIFETIME], out[VALUE] = s.request_real[b, i, LIFETIME_S], s.request_real[b, i, VALUE_USD]
 
 
-@kernel
+@inlined
 def _write_clock(s, b):  # type: ignore[no-untyped-def]
     out, angle = s.clock[b], 2.0 * math.pi * s.now_s[b] / SECONDS_PER_DAY
     out[0], out[1], out[2] = s.now_s[b], math.sin(angle), math.cos(angle)
@@ -54,26 +55,28 @@ def observe_row(s, b):  # type: ignore[no-untyped-def]
     s.mask[b, last] = feasible == 0 or (s.params[ALLOW_REJECT] != 0.0 and s.spec_priority[u] == 0)
 
 
-@kernel
-def step_row(s, b, action, bits):  # type: ignore[no-untyped-def]
-    """One decision of one row; True when the action was carried out. At the horizon the row is closed."""
-    s.step_cost_usd[b, :] = 0.0
+@inlined
+def step_row(s, b, action):  # type: ignore[no-untyped-def]
+    """One decision of one row. At the horizon the row is closed."""
+    step_cost = s.step_cost_usd[b]
+    for term in range(NUM_COST_TERMS):
+        step_cost[term] = 0.0
     s.steps[b] += 1
-    executed = apply_action(s, b, action, bits)
+    executed = apply_action(s, b, action, s.slots[b])
+    s.refused[b] = not executed
     if s.steps[b] >= s.n_requests[b]:
         close_row(s, b)
     if executed or s.truncated[b] != 0:
         observe_row(s, b)
-    return executed
 
 
 @kernel
-def step_rows(handle, actions, slots, executed):  # type: ignore[no-untyped-def]
-    """Step every row. `actions` (B,) int64, `slots` (B,) int64 explicit GPU slots or 0, `executed` (B,) out."""
+def step_rows(handle, actions):  # type: ignore[no-untyped-def]
+    """Step every row; `actions` (B,) int64."""
     s = view(handle)
     for b in range(len(actions)):
         prefetch(s, b, actions)
-        executed[b] = step_row(s, b, actions[b], slots[b])
+        step_row(s, b, actions[b])
 
 
 @kernel

@@ -36,6 +36,8 @@ def check_actions(space: spaces.Space[Any], actions: Any, out: NDArray[np.int64]
 
 
 def _is_outside(space: spaces.Space[Any], given: NDArray[Any]) -> bool:
+    if type(space) is spaces.MultiDiscrete and given.size == 1:
+        return not 0 <= given.item() < space.nvec.item()
     if isinstance(space, spaces.Box):
         return bool((given < space.low).any() or (given > space.high).any())
     limit = space.n if isinstance(space, spaces.Discrete) else space.nvec  # type: ignore[attr-defined]

@@ -102,10 +102,7 @@ class PlacementState(NamedTuple):
     """Cluster state of B rows and the buffers that belong to the task's interface."""
 
     cluster: ClusterState
-    refused: NDArray[np.bool_]  # (B,)
-    executed: NDArray[np.bool_]  # (B,)
     terminated: NDArray[np.bool_]  # (B,) always False
-    slots: NDArray[np.int64]  # (B,) explicit GPU slots, 0: by the rule
     mix: NDArray[np.float32]  # (B, 2 C)
 
     def fork(self) -> PlacementState:
@@ -131,6 +128,7 @@ class PlacementTask:
         self.action_space: spaces.Space[Any] = (
             spaces.MultiDiscrete(actions) if config.slot_choice else spaces.Discrete(self.num_actions)
         )
+        self._slot_choice = config.slot_choice
         self._mix_row = _mix_shares(source)
 
     def sample(self, rng: np.random.Generator) -> PlacementScenario:
@@ -150,10 +148,7 @@ class PlacementTask:
         cluster = allocate(self.nodes, self.catalogue, self.mix, num_envs, spec)
         return PlacementState(
             cluster,
-            refused=np.zeros(num_envs, np.bool_),
-            executed=np.zeros(num_envs, np.bool_),
             terminated=np.zeros(num_envs, np.bool_),
-            slots=np.zeros(num_envs, np.int64),
             mix=np.repeat(self._mix_row[None, :], num_envs, axis=0),
         )
 
@@ -161,16 +156,15 @@ class PlacementTask:
         """Put scenarios into rows and start their episodes."""
         for row, scenario in zip(rows, scenarios, strict=True):
             load_scenario(state.cluster, int(row), scenario)
-        state.refused[rows] = False
         reset_rows(state.cluster.handle, np.asarray(rows, np.int64))
 
     def step(self, state: PlacementState, actions: NDArray[np.int64]) -> None:
         """Advance every row by one decision."""
-        if self.config.slot_choice:
-            state.slots[:] = actions[:, 1]
+        cluster = state.cluster
+        if self._slot_choice:
+            cluster.slots[:] = actions[:, 1]
             actions = np.ascontiguousarray(actions[:, 0])
-        step_rows(state.cluster.handle, actions, state.slots, state.executed)
-        np.logical_not(state.executed, out=state.refused)
+        step_rows(cluster.handle, actions)
 
     def outputs(self, state: PlacementState) -> Outputs:
         """Views into the state."""
@@ -191,7 +185,7 @@ class PlacementTask:
             cluster.step_cost_usd,
             state.terminated,
             truncated,
-            state.refused,
+            cluster.refused.view(np.bool_),
             cluster.violations,
         )
 

@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from archrl.envs.actions import check_actions
-from archrl.envs.task import Task
+from archrl.envs.task import Outputs, Task
 from archrl.errors import ConfigError
 from archrl.seeding import Split, check_seed, rng_for
 
@@ -90,6 +90,17 @@ def _check_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     return AutoresetMode(mode)
 
 
+class _Readers:
+    """Bound methods that read a batch of one row: looked up once, because they are most of the work of a step."""
+
+    def __init__(self, out: Outputs, cost_terms: tuple[str, ...]) -> None:
+        self.observation = [(key, value[0].copy) for key, value in out.observation.items()]
+        self.mask, self.cost_usd = out.action_mask[0].copy, out.cost_usd[0].tolist
+        self.terms = list(enumerate(cost_terms))
+        self.terminated, self.truncated = out.terminated.tolist, out.truncated.tolist
+        self.violations, self.refused = out.violations.tolist, out.refused.tolist
+
+
 class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
     """One episode at a time: a batch of one row.
 
@@ -117,10 +128,10 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         self._actions = np.zeros((1, *self.action_space.shape), np.int64)  # type: ignore[misc]
         self._action = self._actions.reshape(self.action_space.shape or ())
         self._views = {key: value[0] for key, value in self._out.observation.items()}
-        self._cost_usd, self._mask = self._out.cost_usd[0], self._out.action_mask[0]
+        self._readers = _Readers(self._out, self.task.cost_terms)
 
     def __getstate__(self) -> dict[str, Any]:
-        rebuilt = ("_out", "_actions", "_action", "_views", "_cost_usd", "_mask")
+        rebuilt = ("_out", "_actions", "_action", "_views", "_readers")
         return {key: value for key, value in self.__dict__.items() if key not in rebuilt}
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
@@ -151,12 +162,13 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
 
     def step(self, action: Any) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
         """One decision; at the end of an episode `info["metrics"]` has its domain metrics."""
-        self._streams.check_started()
+        if not self._streams.started:
+            self._streams.check_started()
         check_actions(self.action_space, action, self._action)
         self.task.step(self._state, self._actions)
-        out, info = self._out, self._info()
+        info, read = self._info(), self._readers
         reward = -sum(info["cost"].values()) / self.task.reward_scale_usd
-        terminated, truncated = out.terminated.item(0), out.truncated.item(0)
+        (terminated,), (truncated,) = read.terminated(), read.truncated()
         if terminated or truncated:
             info["metrics"] = self.task.metrics(self._state, 0)
         return self._observation(), reward, terminated, truncated, info
@@ -166,18 +178,19 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         return None if self.render_mode is None else self.task.render(self._state, 0, self.render_mode)
 
     def _observation(self) -> dict[str, NDArray[Any]]:
-        if self.copy:
-            return {key: view.copy() for key, view in self._views.items()}
-        return dict(self._views)
+        if not self.copy:
+            return dict(self._views)
+        observation = {}
+        for key, copy in self._readers.observation:
+            observation[key] = copy()
+        return observation
 
     def _info(self) -> dict[str, Any]:
-        out = self._out
-        return {
-            "action_mask": self._mask.copy(),
-            "cost": dict(zip(self.task.cost_terms, self._cost_usd.tolist(), strict=True)),
-            "violations": out.violations.item(0),
-            "refused": out.refused.item(0),
-        }
+        read, cost = self._readers, {}
+        usd, (violations,), (refused,) = read.cost_usd(), read.violations(), read.refused()
+        for k, term in read.terms:
+            cost[term] = usd[k]
+        return {"action_mask": read.mask(), "cost": cost, "violations": violations, "refused": refused}
 
 
 class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):

@@ -65,17 +65,18 @@ def rollout(
     tally = _Tally(task, rows)
     memory: Any = None
     starts = np.ones(rows, np.bool_)
-    while not tally.done.all():
+    while tally.running:
         began = time.perf_counter()
         chosen, memory = policy.predict(out.observation, state=memory, episode_start=starts, deterministic=True)
         tally.predict_s += time.perf_counter() - began
-        chosen = _parked(np.asarray(chosen), tally.done, out.action_mask) if tally.done.any() else chosen
+        if tally.running < rows:
+            chosen = _parked(np.asarray(chosen), tally.done, out.action_mask)
         check_actions(tally.space, chosen, actions)
         task.step(state, actions)
         if on_step is not None:
             on_step(state)
-        tally.add(state, out)
         starts = out.terminated | out.truncated
+        tally.add(state, out, starts)
         if progress is not None:
             progress(int(tally.steps.sum()), sum(len(scenario) for scenario in scenarios))
     return tally.episodes()
@@ -98,7 +99,7 @@ class _Tally:
         from gymnasium.vector.utils import batch_space
 
         self.task, self.space = task, batch_space(task.action_space, rows)
-        self.done = np.zeros(rows, np.bool_)
+        self.done, self.running = np.zeros(rows, np.bool_), rows
         self.costs = np.zeros((rows, len(task.cost_terms)))
         self.rewards = np.zeros(rows)
         self.steps = np.zeros(rows, np.int64)
@@ -106,17 +107,12 @@ class _Tally:
         self.metrics: list[dict[str, float]] = [{} for _ in range(rows)]
         self.predict_s, self.calls = 0.0, 0
 
-    def add(self, state: Any, out: Any) -> None:
-        if not self.done.any():
-            self._add_rows(out, slice(None))
-            self.calls += len(self.done)
-        else:
-            live = np.flatnonzero(~self.done)
-            self._add_rows(out, live)
-            self.calls += len(live)
-        ended = ~self.done & (out.terminated | out.truncated)
-        if ended.any():
-            self._close(state, out, ended)
+    def add(self, state: Any, out: Any, ended: NDArray[np.bool_]) -> None:
+        """Add the last step; `ended` (B,): rows that are at their end now, those that were before included."""
+        self._add_rows(out, slice(None) if self.running == len(self.done) else np.flatnonzero(~self.done))
+        self.calls += self.running
+        if np.count_nonzero(ended):
+            self._close(state, out, ended & ~self.done)
 
     def _add_rows(self, out: Any, rows: Any) -> None:
         self.costs[rows] += out.cost_usd[rows]
@@ -128,6 +124,7 @@ class _Tally:
             self.metrics[row] = self.task.metrics(state, int(row))
             self.violations[row] = int(out.violations[row])
         self.done |= ended
+        self.running = int(np.count_nonzero(~self.done))
 
     def episodes(self) -> list[Episode]:
         latency = 1e6 * self.predict_s / max(self.calls, 1)

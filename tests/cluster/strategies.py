@@ -112,7 +112,6 @@ def fill(batch: list[PlacementScenario], **options: object) -> ClusterState:
 
 def advance(state: ClusterState, actions: list[int] | np.ndarray, bits: list[int] | None = None) -> np.ndarray:
     """Step every row once; which rows carried their action out, (B,)."""
-    executed = np.zeros(len(state.cursor), np.bool_)
-    slots = np.zeros(len(executed), np.int64) if bits is None else np.array(bits, np.int64)
-    step_rows(state.handle, np.array(actions, np.int64), slots, executed)
-    return executed
+    state.slots[:] = 0 if bits is None else bits
+    step_rows(state.handle, np.array(actions, np.int64))
+    return state.refused == 0

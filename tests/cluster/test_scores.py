@@ -13,7 +13,7 @@ from archrl.cluster import schema, scores
 from archrl.cluster.fragmentation import (
     fragmentation_change,
     integer_score,
-    mix_levels,
+    mix_table,
     node_fragmentation,
     shared_slot,
     take_whole,
@@ -103,8 +103,7 @@ def slots(*free: float) -> np.ndarray:
 
 
 def fragmentation(cpu: int, gpu: np.ndarray, kind: int = 0) -> float:
-    levels = mix_levels(mix())
-    return node_fragmentation(cpu, gpu, kind, levels, np.zeros(len(levels.gpus)))
+    return node_fragmentation(cpu, gpu, kind, mix_table(mix()))
 
 
 @pytest.mark.parametrize(
@@ -129,14 +128,13 @@ def test_fragmentation_by_hand(cpu, gpu, kind, milli):
 
 def test_fragmentation_change_by_hand():
     """Half a GPU: on an empty pair 500 -> 750, on the half that is in use 750 -> 500 (one whole GPU, 1000 / 2)."""
-    levels, need = mix_levels(mix()), (2000, 1, 500)
-    weight = np.zeros(len(levels.gpus))
-    assert fragmentation_change((8000, slots(1000, 1000), 0), need, levels, weight, False) == 250.0
+    table, need = mix_table(mix()), (2000, 1, 500)
+    assert fragmentation_change((8000, slots(1000, 1000), 0), need, table, False) == 250.0
     gpu = slots(500, 1000)
-    assert fragmentation_change((6000, gpu, 0), need, levels, weight, False) == -250.0
+    assert fragmentation_change((6000, gpu, 0), need, table, False) == -250.0
     assert gpu.tolist() == slots(500, 1000).tolist()
-    assert fragmentation_change((8000, slots(1000, 1000), 0), (4000, 2, 1000), levels, weight, False) == -500.0
-    assert fragmentation_change((8000, slots(), -1), need, levels, weight, False) == 0.0
+    assert fragmentation_change((8000, slots(1000, 1000), 0), (4000, 2, 1000), table, False) == -500.0
+    assert fragmentation_change((8000, slots(), -1), need, table, False) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -144,9 +142,8 @@ def test_fragmentation_change_by_hand():
 )
 def test_slot_rules_by_hand(rule, slot):
     """500 milli on slots with 300, 700, 500, 1000, 500 free; FGD also prefers the one that it fills."""
-    levels = mix_levels(mix())
     node = (8000, slots(300, 700, 500, 1000, 500), 0)
-    chosen = shared_slot(schema.SLOT_RULES.index(rule), node, (2000, 1, 500), levels, np.zeros(len(levels.gpus)), 0.3)
+    chosen = shared_slot(schema.SLOT_RULES.index(rule), node, (2000, 1, 500), mix_table(mix()), 0.3)
     assert chosen == slot
 
 
@@ -169,9 +166,9 @@ def test_integer_scores_tie_where_float_scores_do_not():
 
 
 def chosen_of(share: float, rule: str) -> int:
-    levels = mix_levels(halves(share))
+    table = mix_table(halves(share))
     node, need = (8000, slots(550, 700), 0), (0, 1, 100)
-    return shared_slot(schema.SLOT_RULES.index(rule), node, need, levels, np.zeros(len(levels.gpus)), 0.0)
+    return shared_slot(schema.SLOT_RULES.index(rule), node, need, table, 0.0)
 
 
 def test_whole_gpus_take_the_first_empty_slots():
@@ -195,8 +192,7 @@ def test_size_classes():
 )
 def test_fragmentation_equals_the_sum_over_the_mix(workload, cpu, gpu, kind):
     """F_n = sum_j p_j F_n(j), literally; also bounded by 0 and the idle GPU."""
-    levels = mix_levels(workload)
-    held = node_fragmentation(cpu, slots(*gpu), kind, levels, np.zeros(len(levels.gpus)))
+    held = node_fragmentation(cpu, slots(*gpu), kind, mix_table(workload))
     literal = 0.0
     for j, share in enumerate(workload.share):
         count, need, types = workload.gpu_count[j], workload.gpu_milli[j], workload.gpu_type_mask[j]

@@ -116,7 +116,7 @@ def test_a_masked_action_is_refused_counted_and_changes_nothing():
     for key in before:
         np.testing.assert_array_equal(after[key], before[key])
     for name, array in state._asdict().items():
-        if name not in ("handle", "steps", "violations", "step_cost_usd"):
+        if name not in ("handle", "steps", "refused", "violations", "step_cost_usd"):
             np.testing.assert_array_equal(getattr(env.unwrapped.state.cluster, name), array, err_msg=name)
     check_invariants(env.unwrapped.state.cluster)
 
