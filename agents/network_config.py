@@ -27,5 +27,10 @@ class NetworkConfig(Config):
     `fgd` needs candidates."""
     prior_scale: float = Field(1.0, gt=0)
     """Logits per score point of the prior."""
+    may_reject: bool = True
+    """False: a request is only rejected where no node may take it."""
+    q_prior: float = Field(0.1, ge=0)
+    """Largest part of the prior in a Q-value (DQN); with a measured reward divisor, in standard deviations of the
+    return. The larger, the more evidence it takes to leave the prior."""
     reject_bias: float = 0.0
     """Added to the logit of the reject action; negative: an untrained policy rejects less."""

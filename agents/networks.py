@@ -28,8 +28,6 @@ from archrl_agents.network_config import NetworkConfig
 
 MASKED = -1e8
 """Logit of a masked action: its probability is exactly 0 in float32."""
-Q_PRIOR = 0.1
-"""Largest part of a prior in a Q-value; with a measured reward divisor, in standard deviations of the return."""
 
 
 class NodeNetwork(nn.Module):
@@ -109,9 +107,13 @@ def _prior_weights(space: spaces.Space[Any], config: NetworkConfig) -> Tensor:
     return config.prior_scale * torch.tensor([weights.get(name, 0.0) for name in names])  # type: ignore[call-overload]
 
 
-def masked_logits(logits: Tensor, observation: dict[str, Tensor]) -> Tensor:
-    """Logits with `MASKED` where the observation's mask forbids the action."""
-    return torch.where(observation["action_mask"] > 0, logits, MASKED)
+def usable_actions(observation: dict[str, Tensor], config: NetworkConfig) -> Tensor:
+    """Actions that a policy of this configuration may take, (B, M + 1) bool: the observation's mask, or less of it."""
+    usable = observation["action_mask"] > 0
+    if not config.may_reject:
+        usable = usable.clone()
+        usable[:, -1] &= ~usable[:, :-1].any(dim=1)
+    return usable
 
 
 class NodePolicy(MaskableActorCriticPolicy):
@@ -143,7 +145,7 @@ class NodePolicy(MaskableActorCriticPolicy):
     def _distribution(self, observation: dict[str, Tensor]) -> tuple[MaskableDistribution, Tensor]:
         logits, values = self.network(observation)
         distribution = self.action_dist.proba_distribution(action_logits=logits)
-        distribution.apply_masking(observation["action_mask"])
+        distribution.apply_masking(usable_actions(observation, self.network.config))
         return distribution, values
 
     def forward(
@@ -176,7 +178,7 @@ class NodePolicy(MaskableActorCriticPolicy):
 class NodeQNetwork(BasePolicy):
     """Q = V + A - mean of A over the allowed actions (Wang et al., "Dueling networks", ICML 2016, eq. 9), plus a prior.
 
-    The prior p of the logits enters as `Q_PRIOR` p / (1 + |p|): bounded, for a Q-value has a scale.
+    The prior p of the logits enters as `q_prior` p / (1 + |p|): bounded, for a Q-value has a scale.
     """
 
     def __init__(self, observation_space: spaces.Dict, action_space: spaces.Discrete, config: NetworkConfig) -> None:
@@ -184,11 +186,13 @@ class NodeQNetwork(BasePolicy):
         self.network = NodeNetwork(observation_space, config)
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
-        """Q-values (B, A); `MASKED` for actions that the mask forbids."""
+        """Q-values (B, A); `MASKED` for actions that may not be taken."""
         advantages, values, prior = self.network.parts(obs)
-        allowed = (obs["action_mask"] > 0).float()
+        usable = usable_actions(obs, self.network.config)
+        allowed = usable.float()
         mean = (advantages * allowed).sum(1, keepdim=True) / allowed.sum(1, keepdim=True).clamp(min=1.0)
-        return masked_logits(values + advantages - mean + Q_PRIOR * prior / (1.0 + prior.abs()), obs)
+        start = self.network.config.q_prior * prior / (1.0 + prior.abs())
+        return torch.where(usable, values + advantages - mean + start, MASKED)
 
     def _predict(self, observation: dict[str, Tensor], deterministic: bool = True) -> Tensor:
         return self(observation).argmax(dim=1)

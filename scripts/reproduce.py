@@ -19,6 +19,8 @@ from archrl.errors import ConfigError
 from archrl.evaluation.command import command_line, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
+SWEEP, STUDY = "sweep.yaml", "study.yaml"
+"""What a paper is made of: runs of the inflation protocol, or agents and one experiment that judges them."""
 AGENT_FIELDS = ("candidates", "slot_rule", "mix_coverage")
 """Fields of the task that an agent keeps from its training."""
 
@@ -36,30 +38,45 @@ def main(
     Args:
         paper: Folder below papers/, such as fgd_atc23.
         scale: smoke or full, or another scale of the paper's sweep.yaml.
-        overrides: key=value for fields of sweep.yaml; group.key=value reaches into a group.
+        overrides: key=value for fields of sweep.yaml or study.yaml; group.key=value reaches into a group.
         out: Folder of rows, tables and figures; runs/<paper>-<scale> by default.
-        resume: Continue on the rows that the folder holds.
+        resume: Continue on the rows that the folder holds (a study always does).
         agent: Training runs (folders) or model files: rows of a trained agent, one training seed each.
     """
-    source = ROOT / "papers" / paper
-    if not (source / "sweep.yaml").exists():
-        known = sorted(path.parent.name for path in (ROOT / "papers").glob("*/sweep.yaml"))
+    source, folder = ROOT / "papers" / paper, out or Path("runs") / f"{paper}-{scale}"
+    if (source / STUDY).exists():
+        print(reproduce_study(source, scale, overrides, folder))
+        return
+    if not (source / SWEEP).exists():
+        known = sorted(path.parent.name for name in (SWEEP, STUDY) for path in (ROOT / "papers").glob(f"*/{name}"))
         raise ConfigError(f"paper: got {paper!r}; allowed: {', '.join(known)}")
     from archrl.evaluation.inflation_bounds import bound_sweep
     from archrl.evaluation.inflation_config import load_sweep
     from archrl.evaluation.inflation_sweep import run_sweep
 
-    folder, sweep = out or Path("runs") / f"{paper}-{scale}", load_sweep(source / "sweep.yaml", overrides)
+    sweep = load_sweep(source / SWEEP, overrides)
     run_sweep(sweep, scale, folder, [agent_player(path) for path in agent], resume, command_line())
     bound_sweep(sweep, scale, folder)
     print(publish(paper, source / "expected.yaml", folder))
 
 
+def reproduce_study(source: Path, scale: str, overrides: tuple[str, ...], folder: Path) -> str:
+    """Train the agents of a study (models in runs/<paper>-<scale>/models), judge them, and write the verdicts."""
+    from archrl_agents.study import run_study
+
+    models = Path("runs") / f"{source.name}-{scale}" / "models"
+    report = run_study(source / STUDY, scale, folder, models, overrides, command_line())
+    return f"{report.text()}\n{_module(source.name, 'analysis').publish(folder)}\n\nrows, tables and figures: {folder}"
+
+
+def _module(paper: str, name: str) -> Any:
+    sys.path.insert(0, str(ROOT))
+    return importlib.import_module(f"papers.{paper}.{name}")
+
+
 def publish(paper: str, expected: Path, folder: Path) -> str:
     """Write tables and figures from the rows in `folder`; the first two tables, as text."""
-    sys.path.insert(0, str(ROOT))
-    analysis = importlib.import_module(f"papers.{paper}.analysis")
-    presentation = importlib.import_module(f"papers.{paper}.presentation")
+    analysis, presentation = _module(paper, "analysis"), _module(paper, "presentation")
     evidence = analysis.read(folder, expected)
     presentation.publish(evidence, folder)
     shown = [f"{table.caption}\n{table.shown.to_string(index=False)}" for table in presentation.tables(evidence)[:2]]
