@@ -14,6 +14,7 @@ from stable_baselines3.common.monitor import ResultsWriter
 from archrl.files import write_text_atomic
 from archrl_agents import run_folder
 from archrl_agents.checkpoint import save_checkpoint, save_model
+from archrl_agents.evaluations import write_evaluations
 from archrl_agents.policy import AgentPolicy
 from archrl_agents.progress import Progress
 from archrl_agents.train_config import TrainConfig
@@ -104,9 +105,7 @@ class TrainingCallback(BaseCallback):
         if value > self.best:
             self.best = value
             save_model(self.model, self.folder / run_folder.BEST)
-        header = ",".join(self.evaluations[0])
-        lines = [",".join(repr(value) for value in row.values()) for row in self.evaluations]
-        write_text_atomic(self.folder / run_folder.EVALUATIONS, "\n".join([header, *lines]) + "\n")
+        write_evaluations(self.evaluations, self.folder)
         best = f", best {self.best:.6g}" if value < self.best else ", the best so far"
         self.progress.say(f"validation at {self.evaluated_at:,} steps: {self.validation.best_metric} {value:.6g}{best}")
 

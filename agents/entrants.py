@@ -10,7 +10,7 @@ from typing import Any
 from archrl.errors import ConfigError
 from archrl.evaluation.entrants import Entrant
 from archrl_agents import run_folder
-from archrl_agents.train_config import DQNConfig, PPOConfig, Scalar, load_train_config
+from archrl_agents.train_config import CMAConfig, DQNConfig, PPOConfig, Scalar, load_train_config
 
 
 def load_agents(paths: Sequence[str | Path], task: Any) -> list[Entrant]:
@@ -31,10 +31,12 @@ def load_agent(path: str | Path, task: Any) -> Entrant:
 
     An agent that was trained on candidates plays its own view of `task`: the same scenarios, actions by candidate.
     """
+    model = _model_file(Path(path))
+    if model.suffix == ".json":
+        return _load_linear(model, task)
     from archrl_agents.checkpoint import load_policy, trained_candidates
     from archrl_agents.policy import AgentPolicy
 
-    model = _model_file(Path(path))
     name, seed = _run_of(model)
     task = _with_candidates(task, trained_candidates(model))
     policy = AgentPolicy(load_policy(model, task.observation_space, task.action_space), name, seed)
@@ -43,7 +45,16 @@ def load_agent(path: str | Path, task: Any) -> Entrant:
     return Entrant(policy, task)
 
 
-def train_or_continue(config: PPOConfig | DQNConfig, folder: Path, command: str) -> Path:
+def _load_linear(model: Path, task: Any) -> Entrant:
+    from archrl_agents.linear_policy import LinearPolicy, load_model
+
+    (name, seed), task, found = _run_of(model), _with_candidates(task, 0), load_model(model)
+    policy = LinearPolicy(found.matrix(), task.mix, name, seed)
+    policy.validation_episodes, policy.model_step = _choice(model.parent)
+    return Entrant(policy, task)
+
+
+def train_or_continue(config: PPOConfig | DQNConfig | CMAConfig, folder: Path, command: str) -> Path:
     """The best model of a run: trained now, continued where it was interrupted, or taken where it is complete.
 
     A run with another configuration in the same folder is replaced.
@@ -53,10 +64,13 @@ def train_or_continue(config: PPOConfig | DQNConfig, folder: Path, command: str)
         ArchrlError: A file cannot be written.
     """
     from archrl_agents.checkpoint import checkpoints
+    from archrl_agents.evolution import can_resume
     from archrl_agents.train import resume, train
 
     if _config_of(folder) != config:
         return train(config, folder, command, overwrite=True)
+    if isinstance(config, CMAConfig):
+        return resume(folder) if can_resume(folder) else train(config, folder, command, overwrite=True)
     if (folder / run_folder.FINAL).exists() and (folder / run_folder.BEST).exists():
         return folder / run_folder.BEST
     if checkpoints(folder / run_folder.CHECKPOINTS):
@@ -69,6 +83,7 @@ def quick_config(
 ) -> PPOConfig | DQNConfig:
     """A training configuration with another length, preset and source of scenarios; batches shrink with short runs."""
     config = load_train_config(file)
+    assert not isinstance(config, CMAConfig)
     fields = dict(config.env) | dict(env)
     changes: dict[str, Any] = {"name": name, "preset": preset, "env": fields, "total_steps": total_steps}
     changes["eval_every"] = changes["checkpoint_every"] = max(total_steps // 8, 1)
@@ -89,7 +104,8 @@ def _with_candidates(task: Any, candidates: int) -> Any:
 
 def _model_file(path: Path) -> Path:
     if path.is_dir():
-        path = path / run_folder.BEST
+        names = (run_folder.BEST_LINEAR, run_folder.BEST)
+        path = next((path / name for name in names if (path / name).exists()), path / run_folder.BEST)
     if not path.is_file():
         raise ConfigError(f"agent: there is no model {path}; give a model file or the folder of a training run")
     return path
@@ -114,7 +130,7 @@ def _choice(folder: Path) -> tuple[int, int]:
     return config.eval_episodes * len(rows), int(best["steps"])
 
 
-def _config_of(folder: Path) -> PPOConfig | DQNConfig | None:
+def _config_of(folder: Path) -> PPOConfig | DQNConfig | CMAConfig | None:
     path = folder / run_folder.CONFIG
     if not path.exists():
         return None

@@ -28,11 +28,13 @@ from archrl.seeding import Split, rng_for, seed_sequence_for
 from archrl_agents import run_folder
 from archrl_agents.callback import TrainingCallback
 from archrl_agents.checkpoint import checkpoints, load_checkpoint, save_model
+from archrl_agents.evolution import evolve, resume_evolution
 from archrl_agents.masked_dqn import MaskedDQN
 from archrl_agents.networks import NodePolicy, NodeQPolicy
 from archrl_agents.progress import Progress
 from archrl_agents.replay import NStepDictReplayBuffer
-from archrl_agents.train_config import DQNConfig, LinearSchedule, PPOConfig, TrainConfig, load_train_config
+from archrl_agents.shaping import Shaping
+from archrl_agents.train_config import CMAConfig, DQNConfig, LinearSchedule, PPOConfig, TrainConfig, load_train_config
 from archrl_agents.validation import Validation
 from archrl_agents.vec_env import BatchVecEnv
 from archrl_agents.warm_up import stagger
@@ -42,7 +44,7 @@ RESUMABLE = ("total_steps", "eval_every", "checkpoint_every", "log_every_s")
 """Keys that may change when a run is resumed."""
 
 
-def train(config: PPOConfig | DQNConfig, folder: Path, command: str = "", overwrite: bool = False) -> Path:
+def train(config: PPOConfig | DQNConfig | CMAConfig, folder: Path, command: str = "", overwrite: bool = False) -> Path:
     """Train an agent; everything is written to `folder`. Returns the path of the best model.
 
     Args:
@@ -56,6 +58,8 @@ def train(config: PPOConfig | DQNConfig, folder: Path, command: str = "", overwr
         ArchrlError: a file cannot be written; the newest checkpoint is kept.
         KeyboardInterrupt: after Ctrl-C; a checkpoint was written, `resume` continues.
     """
+    if isinstance(config, CMAConfig):
+        return evolve(config, folder, command, overwrite)
     task, validation = _tasks(config)
     run_folder.prepare(folder, config, command, overwrite)
     env = make_env(task, config)
@@ -80,6 +84,8 @@ def resume(folder: Path, overrides: list[str] | None = None) -> Path:
                 f"resume: got {override!r}; a resumed run can change {', '.join(RESUMABLE)}; start a new run for others"
             )
     config = load_train_config(folder / run_folder.CONFIG, overrides or [])
+    if isinstance(config, CMAConfig):
+        return resume_evolution(config, folder)
     found = checkpoints(folder / run_folder.CHECKPOINTS)
     if not found:
         raise ConfigError(f"resume: no checkpoint in {folder / run_folder.CHECKPOINTS}; start the run again")
@@ -104,6 +110,7 @@ def make_env(task: Task, config: TrainConfig, split: Split = "train") -> BatchVe
     """The training rows, seeded; two training seeds share no scenario."""
     divisor = config.reward_divisor or 1.0
     env = BatchVecEnv(task, config.num_envs, split, config.bootstrap_horizon, divisor, config.group_size)
+    env.shaping = Shaping() if config.node_hours_shaping else None
     env.seed(int(seed_sequence_for(config.seed, split, "training rows").generate_state(1, np.uint64)[0] >> 1))
     return env
 

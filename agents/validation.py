@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,23 @@ class Validation:
         self.scenarios = [task.sample(rng_for(seed, "validation", "training run", k)) for k in range(episodes)]
 
     def evaluate(self, policy: Any) -> dict[str, float]:
-        """Means over the episodes: `return`, `cost_usd`, every `cost_<term>_usd` and every metric.
+        """Means over the episodes, see `mean_results`.
 
         Raises:
             ConfigError: `best_metric` is none of them.
         """
-        episodes = rollout(self.task, policy, self.scenarios)
-        rows = [
-            {"return": episode.reward, "cost_usd": episode.cost_usd}
-            | {f"cost_{term}_usd": cost for term, cost in episode.costs_usd.items()}
-            | episode.metrics
-            for episode in episodes
-        ]
-        means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+        means = mean_results(self.task, policy, self.scenarios)
         if self.best_metric not in means:
             raise ConfigError(f"best_metric: got {self.best_metric!r}; allowed: {', '.join(means)}")
         return means
+
+
+def mean_results(task: Task, policy: Any, scenarios: Sequence[Any]) -> dict[str, float]:
+    """Means over scenarios: `return`, `cost_usd`, every `cost_<term>_usd` and every metric."""
+    rows = [
+        {"return": episode.reward, "cost_usd": episode.cost_usd}
+        | {f"cost_{term}_usd": cost for term, cost in episode.costs_usd.items()}
+        | episode.metrics
+        for episode in rollout(task, policy, scenarios)
+    ]
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}

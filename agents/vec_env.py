@@ -19,6 +19,7 @@ from archrl.envs.shells import BatchEnv
 from archrl.envs.task import Task
 from archrl.errors import ConfigError
 from archrl.seeding import Split
+from archrl_agents.shaping import Shaping
 
 Observation = dict[str, NDArray[Any]]
 
@@ -54,6 +55,7 @@ class BatchVecEnv(VecEnv):
             raise ConfigError(f"group_size: got {group_size}; allowed: a divisor of num_envs = {num_envs}")
         self.batch = BatchEnv(task, num_envs, split, copy=False)
         self.bootstrap, self.reward_divisor, self.group_size = bootstrap, reward_divisor, group_size
+        self.shaping: Shaping | None = None  # added to the learner's reward from the next reset on
         super().__init__(num_envs, task.observation_space, task.action_space)
         self._buffers = self._make_buffers()
         self._no_infos: list[dict[str, Any]] = [{}] * num_envs
@@ -84,12 +86,17 @@ class BatchVecEnv(VecEnv):
         observation, _ = self.batch.reset(seed=list(self._seeds))
         self._reset_seeds()
         self._returns[:], self._lengths[:], self._costs[:] = 0.0, 0, 0.0
-        return self._copied(observation)
+        return self._started(observation)
 
     def restart_rows(self, rows: NDArray[np.bool_]) -> Observation:
         """Break off the episodes of `rows` and start their next ones; no info reports the broken ones."""
         observation, _ = self.batch.reset(options={"reset_mask": rows})
         self._returns[rows], self._lengths[rows], self._costs[rows] = 0.0, 0, 0.0
+        return self._started(observation)
+
+    def _started(self, observation: Observation) -> Observation:
+        if self.shaping is not None:
+            self.shaping.start(self.batch.state)
         return self._copied(observation)
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -104,9 +111,11 @@ class BatchVecEnv(VecEnv):
         ended = terminated | truncated
         self._costs += self._step_costs(ended, infos)
         rows = self._infos(ended, truncated & ~terminated, infos) if ended.any() else self._no_infos
-        return self._copied(observation), self._learners_reward(reward), ended, rows
+        return self._copied(observation), self._learners_reward(reward, ended), ended, rows
 
-    def _learners_reward(self, reward: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _learners_reward(self, reward: NDArray[np.float64], ended: NDArray[np.bool_]) -> NDArray[np.float32]:
+        if self.shaping is not None:
+            reward = reward + self.shaping.term(self.batch.state, ended) / self.batch.task.reward_scale_usd
         if self.group_size > 1:
             groups = reward.reshape(-1, self.group_size)
             total = groups.sum(axis=1, keepdims=True)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from archrl.cluster import schema, scores
-from archrl.cluster.fragmentation import fragmentation_change
+from archrl.cluster import scores
 from archrl.cluster.handle import borrowed
 from archrl.cluster.jit import inlined, kernel
-from archrl.units import MAX_GPUS_PER_NODE
+from archrl.cluster.observed import change_of, note_changes, shape_index
 
-GPU, GPU_TYPE, NODE_COLUMNS = schema.NODE_GPU_FREE, schema.NODE_GPU_TYPE, schema.NUM_NODE_FEATURES
-CPU, REQ_CPU, REQ_GPUS, REQ_MILLI = schema.NODE_CPU_FREE, schema.REQ_CPU, schema.REQ_GPU_COUNT, schema.REQ_GPU_MILLI
-FGD, FIRST_FIT = scores.FGD, scores.FIRST_FIT
-SHAPE_COLUMNS = 4
+FGD = scores.FGD
 
 
 @kernel
@@ -66,14 +62,6 @@ def choose_rows(form, seen, uniform, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def change_of(row, request, mix, integer):  # type: ignore[no-untyped-def]
-    """Fragmentation change (milli-GPU) of placing `request` on the node `row`; slots are restored on return."""
-    node = (row[CPU], row[GPU : GPU + MAX_GPUS_PER_NODE], int(row[GPU_TYPE]))
-    need = (request[REQ_CPU], int(request[REQ_GPUS]), request[REQ_MILLI])
-    return fragmentation_change(node, need, mix, integer)
-
-
-@kernel
 def fgd_rows(integer, seen, uniform, mix, out):  # type: ignore[no-untyped-def]
     """FGD's node of every row, computed afresh. The observed nodes are changed and restored."""
     nodes, request, clock, mask = _borrowed(seen)
@@ -87,44 +75,16 @@ def fgd_rows(integer, seen, uniform, mix, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _shape_index(request, types, shapes, count):  # type: ignore[no-untyped-def]
-    """Index of the request's (CPU, GPUs, milli-GPU, types) in `shapes`, entered when new."""
-    for k in range(count[0]):
-        same = shapes[k, 0] == request[REQ_CPU] and shapes[k, 1] == request[REQ_GPUS]
-        if same and shapes[k, 2] == request[REQ_MILLI] and shapes[k, 3] == types:
-            return k
-    k = count[0]
-    shapes[k, 0], shapes[k, 1] = request[REQ_CPU], request[REQ_GPUS]
-    shapes[k, 2], shapes[k, 3] = request[REQ_MILLI], types
-    count[0] = k + 1
-    return k
-
-
-@kernel
-def _note_changes(nodes, seen, version):  # type: ignore[no-untyped-def]
-    """Raise the version of every node whose free CPU, GPU slots or GPU type differ from when they were last seen."""
-    for n in range(len(nodes)):
-        changed = seen[n, 0] != nodes[n, CPU] or seen[n, 1 + MAX_GPUS_PER_NODE] != nodes[n, GPU_TYPE]
-        for g in range(MAX_GPUS_PER_NODE):
-            changed |= seen[n, 1 + g] != nodes[n, GPU + g]
-        if changed:
-            version[n] += 1
-            seen[n, 0], seen[n, 1 + MAX_GPUS_PER_NODE] = nodes[n, CPU], nodes[n, GPU_TYPE]
-            for g in range(MAX_GPUS_PER_NODE):
-                seen[n, 1 + g] = nodes[n, GPU + g]
-
-
-@kernel
 def fgd_rows_cached(integer, seen, uniform, mix, cache, out):  # type: ignore[no-untyped-def]
     """As `fgd_rows` on whole node tables, recomputing only nodes that changed since the same kind of request.
 
     The cache is keyed by content: a node counts as changed when the observation shows other free resources.
     """
     nodes, request, _, mask = _borrowed(seen)
-    shapes, count, last, version, score, stamp = cache
+    shapes, entered, last, version, score, stamp = cache
     for b in range(len(out)):
-        _note_changes(nodes[b], last[b], version[b])
-        k = _shape_index(request[b], 0.0, shapes, count)
+        note_changes(nodes[b], borrowed(last)[b], version[b])
+        k = shape_index(request[b], 0.0, shapes, entered)
         for n in range(nodes.shape[1]):
             if mask[b, n] and stamp[b, k, n] != version[b, n]:
                 change = change_of(nodes[b, n], request[b], mix, integer)

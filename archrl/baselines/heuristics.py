@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from archrl.baselines import choose
 from archrl.cluster import schema, scores
 from archrl.cluster.fragmentation import mix_table
+from archrl.cluster.observed import NodeCache, node_cache
 from archrl.config import closest_match
 from archrl.errors import ConfigError
 from archrl.scenarios.placement import PodMix
@@ -25,8 +26,6 @@ from archrl.units import MAX_GPUS_PER_NODE
 Observation = Mapping[str, NDArray[Any]]
 Score = Literal["float", "integer"]
 Tie = Literal["lowest", "random"]
-CACHE_BYTES = 512 * 2**20
-"""FGD caches scores only while the cache stays below this; larger batches are computed afresh."""
 
 
 class Heuristic:
@@ -107,33 +106,21 @@ class FragmentationGradientDescent(Heuristic):
         super().__init__(_label("fgd", score, tie), seed)
         _check_forms(score, tie)
         self._mix, self._integer, self._random = mix_table(mix), score == "integer", tie == "random"
-        self._cache: tuple[NDArray[Any], ...] | None = None
+        self._cache: NodeCache | None = None
 
     def _choose(self, observation: Observation, out: NDArray[np.int64]) -> None:
         uniform = self._uniform(len(out)) if self._random else _lowest(len(out))
         seen = _seen(observation)
         cache = None if "candidates" in observation else self._cache_for(*seen[0].shape[:2])
-        if cache is None:
+        if cache is None or len(cache.shapes) == 0:
             choose.fgd_rows(self._integer, seen, uniform, self._mix, out)
         else:
             choose.fgd_rows_cached(self._integer, seen, uniform, self._mix, cache, out)
 
-    def _cache_for(self, rows: int, nodes: int) -> tuple[NDArray[Any], ...] | None:
-        """Cache arrays for this batch shape, grown before the kernel could run out of entries."""
-        cache = self._cache
-        fits = cache is not None and cache[3].shape == (rows, nodes) and int(cache[1][0]) + rows <= len(cache[0])
-        if not fits:
-            shapes = max(256, 2 * rows, 2 * len(cache[0]) if cache is not None else 0)
-            if rows * shapes * nodes * 8 > CACHE_BYTES:
-                return None
-            self._cache = (
-                np.zeros((shapes, choose.SHAPE_COLUMNS), np.float32),
-                np.zeros(1, np.int64),
-                np.full((rows, nodes, 2 + MAX_GPUS_PER_NODE), -2.0, np.float32),
-                np.zeros((rows, nodes), np.int32),
-                np.zeros((rows, shapes, nodes), np.float32),
-                np.zeros((rows, shapes, nodes), np.int32),
-            )
+    def _cache_for(self, rows: int, nodes: int) -> NodeCache:
+        """Cache for this batch shape, grown before the kernel could run out of entries."""
+        if self._cache is None or not self._cache.fits(rows, nodes):
+            self._cache = node_cache(rows, nodes, self._cache)
         return self._cache
 
 

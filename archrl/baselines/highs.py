@@ -8,6 +8,7 @@ mixed-integer solve hangs.
 
 from __future__ import annotations
 
+import importlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -46,17 +47,26 @@ class Answer:
     """Certified by weak duality from `duals`."""
 
 
+def solver_module(name: str) -> Any:
+    """A module of the extra `solvers`.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        message = f"{name} is not installed; exact methods need the extra 'solvers': pip install 'archrl[solvers]'"
+        raise ImportError(message, name=name) from error
+
+
 def highspy_module() -> Any:
     """The module highspy.
 
     Raises:
         ImportError: it is not installed.
     """
-    try:
-        import highspy
-    except ImportError as error:
-        raise ImportError('highspy is missing; exact methods need: pip install "archrl[solvers]"') from error
-    return highspy
+    return solver_module("highspy")
 
 
 def new_solver(time_limit_s: float, threads: int = 1) -> Any:

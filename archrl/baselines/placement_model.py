@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archrl.baselines.highs import highspy_module, set_option
+from archrl.baselines.highs import highspy_module, set_option, solver_module
 from archrl.baselines.placement_instance import Bools, Floats, Instance, Ints, time_grid
 from archrl.errors import SolverError
 from archrl.units import GPU_MILLI, SECONDS_PER_HOUR
@@ -40,26 +40,11 @@ class ModelAnswer:
     """The solver closed the gap to the tolerance that was asked for."""
 
 
-def linopy_module() -> Any:
-    """The module linopy.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    try:
-        import linopy
-    except ImportError as error:
-        raise ImportError('linopy is missing; exact methods need: pip install "archrl[solvers]"') from error
-    return linopy
-
-
 class PlacementModel:
     """The linopy model of an instance, in `model`; its variables are `serves` (x), `takes` (y) and `in_use` (z)."""
 
     def __init__(self, instance: Instance) -> None:
-        import xarray
-
-        self.instance, self._array = instance, xarray.DataArray
+        self.instance, self._array = instance, solver_module("xarray").DataArray
         self.kind_of = np.empty(int(instance.counts.sum()), np.int64)
         for k, nodes in enumerate(instance.members):
             self.kind_of[nodes] = k
@@ -74,7 +59,7 @@ class PlacementModel:
         }
         self.moments = maximal_moments(instance)
         self.size["moment"] = len(self.moments)
-        self.model = linopy_module().Model()
+        self.model = solver_module("linopy").Model()
         self._variables()
         self._constraints()
         self._objective()

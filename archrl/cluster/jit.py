@@ -17,7 +17,7 @@ from numba import njit
 KERNEL_FILES = (
     "units.py",
     *(f"cluster/{name}.py" for name in ("jit", "schema", "state", "handle", "prefetch")),
-    *(f"cluster/{name}.py" for name in ("fragmentation", "scores", "candidates", "kernels", "step")),
+    *(f"cluster/{name}.py" for name in ("fragmentation", "scores", "observed", "candidates", "kernels", "step")),
     *(f"baselines/{name}.py" for name in ("choose", "plan_kernels", "plan_enumeration")),
 )
 """Every file whose content ends up in compiled code, below the package."""

@@ -17,7 +17,7 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes of every command; a wrong argument is 2."""
 KEPT = "what is finished is kept; run the same command again to continue"
 EXTRAS = {
-    **dict.fromkeys(("torch", "stable_baselines3", "sb3_contrib", "tensorboard"), "agents"),
+    **dict.fromkeys(("torch", "stable_baselines3", "sb3_contrib", "tensorboard", "cmaes"), "agents"),
     **dict.fromkeys(("linopy", "highspy", "xarray"), "solvers"),
 }
 """Packages that belong to an extra, by import name."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from archrl.errors import ConfigError
 from archrl.evaluation.console import stage
+from archrl.evaluation.csv_rows import Row, read_rows, write_rows
 from archrl.evaluation.evaluate import draw_scenarios
 from archrl.evaluation.inflation_config import ScaleConfig, SweepConfig
-from archrl.evaluation.inflation_sweep import Row, arrivals_print, job_task
-from archrl.files import write_text_atomic
+from archrl.evaluation.inflation_sweep import arrivals_print, job_task
 
 BOUNDS = "bounds.csv"
 KEY = ("workload", "seed", "num_nodes", "arrivals")
@@ -31,7 +28,7 @@ def bound_sweep(sweep: SweepConfig, scale_name: str, folder: Path) -> list[Row]:
         SolverError: a bound could not be computed; the bounds before it are kept.
     """
     scale, path = sweep.scale(scale_name), folder / BOUNDS
-    rows = _read(path) if path.exists() else []
+    rows = read_rows(path, COLUMNS)
     cases = list(_cases(scale))
     if not cases:
         return rows
@@ -41,7 +38,7 @@ def bound_sweep(sweep: SweepConfig, scale_name: str, folder: Path) -> list[Row]:
             row = _bound(sweep, scale, workload, seed, known)
             if row is not None:
                 rows.append(row)
-                _write(rows, path)
+                write_rows(rows, path, COLUMNS)
             advance(f"{workload} {seed}")
     return rows
 
@@ -66,19 +63,3 @@ def _bound(sweep: SweepConfig, scale: ScaleConfig, workload: str, seed: int, kno
     found = gpu_allocation_upper_bound(scenario.nodes, scenario.catalogue, counts, sweep.bound_time_limit_s)
     values = (*key, f"{100 * found.bound_frac:.4f}", found.status, f"{found.seconds:.1f}")
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def _read(path: Path) -> list[Row]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ConfigError(f"{path}: other columns than this version writes; give another folder with --out")
-        return list(reader)
-
-
-def _write(rows: Sequence[Row], path: Path) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text_atomic(path, text.getvalue())

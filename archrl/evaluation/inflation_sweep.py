@@ -10,9 +10,7 @@ policy is played again: when it gives another row, the kernels have changed, and
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +27,7 @@ from archrl.envs.placement_config import resolve
 from archrl.envs.placement_make import task_of
 from archrl.errors import ConfigError
 from archrl.evaluation.console import stage
+from archrl.evaluation.csv_rows import Row, read_rows, write_rows
 from archrl.evaluation.evaluate import draw_scenarios
 from archrl.evaluation.inflation_config import FormConfig, ScaleConfig, SweepConfig
 from archrl.evaluation.inflation_curve import ARRIVED_PCT, inflation_run
@@ -47,7 +46,6 @@ COLUMNS = (
     *(f"alloc_pct_{pct}" for pct in ARRIVED_PCT),
 )
 """Columns of runs.csv. `arrivals` is the same for all runs that met the same requests in the same order."""
-Row = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ def run_sweep(
     """
     _check_extra(extra)
     scale, path = sweep.scale(scale_name), folder / RUNS
-    kept = _read_rows(path) if path.exists() else []
+    kept = read_rows(path, COLUMNS)
     todo = jobs(sweep, scale, extra)
     if kept and not resume:
         raise ConfigError(f"{path} holds {len(kept)} rows; continue with --resume, or give another folder with --out")
@@ -140,7 +138,7 @@ def run_sweep(
     with stage(f"{sweep.name} {scale_name}", len(todo), len(todo) - len(missing)) as advance:
         for job in missing:
             rows.append(play(sweep, scale, job))
-            write_rows(rows, path)
+            write_rows(rows, path, COLUMNS)
             advance(f"{job.workload} {job.player.policy} {job.seed}")
     return rows
 
@@ -172,29 +170,12 @@ def arrivals_print(scenario: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Write rows as CSV, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text_atomic(path, text.getvalue())
-
-
 def _percent(value: float, decimals: int) -> str:
     return "" if np.isnan(value) else f"{value:.{decimals}f}"
 
 
 def _key_of(row: Row) -> tuple[str, ...]:
     return tuple(row[name] for name in KEY)
-
-
-def _read_rows(path: Path) -> list[Row]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ConfigError(f"{path}: other columns than this version writes; give another folder with --out")
-        return list(reader)
 
 
 def _check_extra(extra: Sequence[Player]) -> None:

@@ -22,6 +22,15 @@ ANY_GPU_TYPE = -1
 """Bit mask in which every GPU type is allowed."""
 NO_GROUP = -1
 """`group_idx` of a request without anti-affinity."""
+LARGEST_INTEGER = 2**24
+"""CPU and memory are observed in float32, which holds every integer up to this."""
+LARGEST_REAL = float(np.finfo(np.float32).max)
+"""Times and dollars are observed in float32."""
+LARGEST_MASK = 2**62 - 1
+"""Bit masks are signed 64-bit integers."""
+BELOW_ONE = float(np.nextafter(1.0, 0.0))
+INTEGER_FIELDS = ("_milli", "_mib", "_count", "_idx", "_mask", "_limit", "priority")
+"""Endings of the fields that hold integers."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +49,21 @@ class NodeTable:
         _check_lengths(self, "name", skip=("gpu_types",))
         if not self.name:
             raise ScenarioError("nodes: 0 nodes given; at least one is needed; check the node list of the trace")
-        for field in ("cpu_milli", "mem_mib", "gpu_count", "node_hour_usd"):
-            _check_range(self, field, 0, np.inf)
+        if len(set(self.name)) < len(self.name):
+            twice = next(name for row, name in enumerate(self.name) if name in self.name[:row])
+            raise ScenarioError(f"NodeTable.name: {twice!r} stands twice; names must differ; rename one of the nodes")
+        for field in ("cpu_milli", "mem_mib"):
+            _check_range(self, field, 0, LARGEST_INTEGER)
+        _check_range(self, "node_hour_usd", 0, LARGEST_REAL)
         _check_range(self, "gpu_count", 0, MAX_GPUS_PER_NODE)
         _check_range(self, "gpu_type_idx", -1, len(self.gpu_types) - 1)
+        untyped = (self.gpu_count > 0) & (self.gpu_type_idx < 0)
+        if untyped.any():
+            row = int(np.flatnonzero(untyped)[0])
+            raise ScenarioError(
+                f"NodeTable.gpu_type_idx[{row}] = {self.gpu_type_idx[row]} with gpu_count {self.gpu_count[row]}; "
+                "a node with GPUs needs an index of 0 and above; name its type in gpu_types and give its index"
+            )
 
     def __len__(self) -> int:
         return len(self.name)
@@ -64,19 +84,22 @@ class RequestCatalogue:
 
     def __post_init__(self) -> None:
         _check_lengths(self, "cpu_milli")
-        for field in ("cpu_milli", "mem_mib", "gpu_count", "gpu_milli", "group_limit"):
-            _check_range(self, field, 0, np.inf)
-        _check_range(self, "gpu_count", 0, MAX_GPUS_PER_NODE)
-        _check_range(self, "gpu_milli", 0, GPU_MILLI)
+        if len(self) == 0:
+            raise ScenarioError("catalogue: 0 specifications given; at least one is needed; check the request list")
+        for field in ("cpu_milli", "mem_mib"):
+            _check_range(self, field, 0, LARGEST_INTEGER)
         _check_range(self, "priority", 0, 1)
-        shared_multi = (self.gpu_count > 1) & (self.gpu_milli != GPU_MILLI)
-        without = (self.gpu_count == 0) != (self.gpu_milli == 0)
-        if (shared_multi | without).any():
-            row = int(np.flatnonzero(shared_multi | without)[0])
+        _check_range(self, "group_idx", NO_GROUP, LARGEST_INTEGER)
+        _check_range(self, "group_limit", 0, LARGEST_INTEGER)
+        groupless = (self.group_idx == NO_GROUP) & (self.group_limit != 0)
+        if groupless.any():
+            row = int(np.flatnonzero(groupless)[0])
             raise ScenarioError(
-                f"catalogue row {row}: gpu_count={self.gpu_count[row]}, gpu_milli={self.gpu_milli[row]}; allowed are "
-                "0 and 0 (no GPU), 1 and 1..999 (a share), or k and 1000 (whole GPUs)"
+                f"RequestCatalogue.group_limit[{row}] = {self.group_limit[row]} without a group; allowed is 0; "
+                "set it to 0 or give the row a group_idx"
             )
+        _check_range(self, "gpu_type_mask", ANY_GPU_TYPE, LARGEST_MASK, "-1 (all types) or bits 0 to 61")
+        _check_gpus(self)
 
     def __len__(self) -> int:
         return len(self.cpu_milli)
@@ -94,8 +117,14 @@ class PodMix:
 
     def __post_init__(self) -> None:
         _check_lengths(self, "share")
+        if len(self) == 0:
+            raise ScenarioError("mix: 0 entries given; at least one is needed; check the workload mix")
+        _check_range(self, "share", 0, 1)
         if not np.isclose(self.share.sum(), 1.0):
-            raise ScenarioError(f"mix: shares sum to {self.share.sum():.6g}; they must sum to 1")
+            raise ScenarioError(f"mix: shares sum to {self.share.sum():.6g}; they must sum to 1; divide by their sum")
+        _check_range(self, "cpu_milli", 0, LARGEST_INTEGER)
+        _check_range(self, "gpu_type_mask", ANY_GPU_TYPE, LARGEST_MASK, "-1 (all types) or bits 0 to 61")
+        _check_gpus(self)
 
     def __len__(self) -> int:
         return len(self.share)
@@ -120,18 +149,35 @@ class PlacementScenario:
     def __post_init__(self) -> None:
         _check_lengths(self, "spec_idx", skip=("nodes", "catalogue", "mix", "end_s", "name"))
         if len(self.spec_idx) == 0:
-            raise ScenarioError("requests: 0 requests given; at least one is needed")
+            raise ScenarioError("requests: 0 requests given; at least one is needed; check the request list")
         _check_range(self, "spec_idx", 0, len(self.catalogue) - 1)
         for field in ("arrival_s", "predicted_lifetime_s", "value_usd"):
-            _check_range(self, field, 0, np.inf)
-        if (np.diff(self.arrival_s) < 0).any():
-            row = int(np.flatnonzero(np.diff(self.arrival_s) < 0)[0]) + 1
-            raise ScenarioError(f"request {row}: arrives before request {row - 1}; sort requests by arrival_s")
-        if not (self.departure_s > self.arrival_s).all():
-            row = int(np.flatnonzero(~(self.departure_s > self.arrival_s))[0])
-            raise ScenarioError(f"request {row}: departure_s={self.departure_s[row]} must be after its arrival")
-        if not self.end_s >= self.arrival_s[-1]:
-            raise ScenarioError(f"end_s={self.end_s} must not be before the last arrival {self.arrival_s[-1]}")
+            _check_range(self, field, 0, LARGEST_REAL)
+        _check_range(self, "slot_uniform", 0, BELOW_ONE, "0 to below 1")
+        self._check_times()
+
+    def _check_times(self) -> None:
+        arrival_s, departure_s = self.arrival_s, self.departure_s
+        if (arrival_s[1:] < arrival_s[:-1]).any():
+            row = int(np.flatnonzero(np.diff(arrival_s) < 0)[0]) + 1
+            raise ScenarioError(
+                f"PlacementScenario.arrival_s[{row}] = {arrival_s[row]}; allowed is from arrival_s[{row - 1}] = "
+                f"{arrival_s[row - 1]} on; sort requests by arrival_s"
+            )
+        if not (departure_s > arrival_s).all():
+            row = int(np.flatnonzero(~(departure_s > arrival_s))[0])
+            raise ScenarioError(
+                f"PlacementScenario.departure_s[{row}] = {departure_s[row]}; allowed is after arrival_s[{row}] = "
+                f"{arrival_s[row]}, inf for a request that never leaves; correct the input"
+            )
+        if not (
+            isinstance(self.end_s, int | float | np.integer | np.floating)
+            and arrival_s[-1] <= self.end_s <= LARGEST_REAL
+        ):
+            raise ScenarioError(
+                f"PlacementScenario.end_s = {self.end_s!r}; allowed is a finite number from the last arrival "
+                f"{arrival_s[-1]} on; correct the input"
+            )
 
     def __len__(self) -> int:
         return len(self.spec_idx)
@@ -150,19 +196,55 @@ class PlacementScenario:
 
 def _check_lengths(table: object, reference: str, skip: tuple[str, ...] = ()) -> None:
     expected = len(getattr(table, reference))
-    for field in fields(table):  # type: ignore[arg-type]
-        if field.name in skip:
+    for name in table.__dataclass_fields__:  # type: ignore[attr-defined]
+        if name in skip:
             continue
-        length = len(getattr(table, field.name))
-        if length != expected:
-            raise ScenarioError(f"{type(table).__name__}.{field.name}: {length} entries, {reference} has {expected}")
+        column = getattr(table, name)
+        if name != "name":
+            _check_column(table, name, column)
+        if len(column) != expected:
+            raise ScenarioError(
+                f"{type(table).__name__}.{name}: {len(column)} entries; allowed are {expected}, as {reference} has; "
+                "give every column one entry per row"
+            )
 
 
-def _check_range(table: object, field: str, low: float, high: float) -> None:
-    values = getattr(table, field)
-    bad = ~((values >= low) & (values <= high))
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
+def _check_column(table: object, name: str, column: object) -> None:
+    kinds = "iu" if name.endswith(INTEGER_FIELDS) else "iuf"
+    if not (isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype.kind in kinds):
+        found = f"{column.dtype} of shape {column.shape}" if isinstance(column, np.ndarray) else f"{column!r:.60}"
         raise ScenarioError(
-            f"{type(table).__name__}.{field}[{row}] = {values[row]}; allowed is {low} to {high}; correct the input"
+            f"{type(table).__name__}.{name}: got {found}; allowed is a 1-D array of "
+            f"{'integers' if kinds == 'iu' else 'numbers'}; convert it with numpy.array(..., {_dtype_of(name)})"
         )
+
+
+def _dtype_of(name: str) -> str:
+    if not name.endswith(INTEGER_FIELDS):
+        return "numpy.float64"
+    return "numpy.int64" if name.endswith("_mask") else "numpy.int32"
+
+
+def _check_gpus(table: RequestCatalogue | PodMix) -> None:
+    _check_range(table, "gpu_count", 0, MAX_GPUS_PER_NODE)
+    _check_range(table, "gpu_milli", 0, GPU_MILLI)
+    shared_multi = (table.gpu_count > 1) & (table.gpu_milli != GPU_MILLI)
+    without = (table.gpu_count == 0) != (table.gpu_milli == 0)
+    if (shared_multi | without).any():
+        row = int(np.flatnonzero(shared_multi | without)[0])
+        raise ScenarioError(
+            f"{type(table).__name__} row {row}: gpu_count={table.gpu_count[row]}, gpu_milli={table.gpu_milli[row]}; "
+            "allowed are 0 and 0 (no GPU), 1 and 1..999 (a share), or k and 1000 (whole GPUs); correct the input"
+        )
+
+
+def _check_range(table: object, field: str, low: float, high: float, allowed: str = "") -> None:
+    """NaN is outside every range: the least and the greatest of a column with NaN are NaN."""
+    values = getattr(table, field)
+    if low <= values.min() and values.max() <= high:
+        return
+    row = int(np.flatnonzero(~((values >= low) & (values <= high)))[0])
+    raise ScenarioError(
+        f"{type(table).__name__}.{field}[{row}] = {values[row]}; allowed is {allowed or f'{low} to {high:.9g}'}; "
+        "correct the input"
+    )

@@ -184,6 +184,32 @@ def test_a_missing_extra_is_named(capsys) -> None:
     assert "pip install 'archrl[agents]'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("package", ["highspy", "linopy", "xarray"])
+def test_a_missing_solver_is_named(package: str, monkeypatch, capsys) -> None:
+    from archrl.baselines.highs import solver_module
+
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run_command(solver_module, package) == 1
+    assert f"error: {package} is not installed" in (shown := capsys.readouterr().err)
+    assert "pip install 'archrl[solvers]'" in shown
+
+
+def test_training_without_torch_names_the_extra(folder: Path, monkeypatch, capsys) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("archrl_agents", "torch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    config = ROOT / "configs/agent/ppo_small.yaml"
+    assert run_command(load("train.py").main, config=config, out=folder) == 1
+    assert "error: torch is not installed; it comes with the extra 'agents'" in capsys.readouterr().err
+    assert not (folder / "ppo_small").exists()
+
+
+def test_training_wants_one_of_config_and_resume(folder: Path, capsys) -> None:
+    for given in ({}, {"config": folder / "a.yaml", "resume": folder}):
+        assert run_command(load("train.py").main, **given) == 1
+        assert "give either --config FILE or --resume FOLDER" in capsys.readouterr().err
+
+
 def test_a_defect_keeps_its_traceback() -> None:
     def broken() -> None:
         raise ModuleNotFoundError("No module named 'archrl.nothing'", name="archrl.nothing")
