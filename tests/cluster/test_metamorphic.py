@@ -84,10 +84,9 @@ def test_node_hours_are_the_time_that_nodes_hold_something(story, plan):
 def test_exogeneity(story, first, second):
     """What happens from outside is the same bit by bit, whatever the policy does."""
     states = [play(story, plan)[0] for plan in (first, second)]
-    for name in ("request_real", "uniform", "n_requests", "end_s", *STATIC):
+    for name in ("request_real", "departure", "uniform", "n_requests", "end_s", *STATIC):
         assert getattr(states[0], name).tobytes() == getattr(states[1], name).tobytes(), name
-    columns = [schema.SPEC, schema.DEPARTURE_ORDER]
-    assert np.array_equal(*(state.request_int[:, :, columns] for state in states))
+    assert np.array_equal(*(state.request_int[:, :, schema.SPEC] for state in states))
     assert states[0].now_s[0] == states[1].now_s[0]
 
 
