@@ -58,6 +58,7 @@ def prefetch(s, b, actions):  # type: ignore[no-untyped-def]
         for k in (current, current + 1):
             _touch(s.request_int, k * s.request_int.shape[2])
             _touch(s.request_real, k * s.request_real.shape[2])
+        _touch(s.day, (far * s.day.shape[1] + s.cursor[far] + 1) * s.day.shape[2])
         _touch(s.departure, (far * places + s.departed[far]) * s.departure.shape[2])
         if s.candidates.shape[1] == 0 and actions[far] < s.node_table.shape[1]:
             _touch_node(s, far, actions[far])

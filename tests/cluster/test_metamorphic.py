@@ -94,9 +94,10 @@ def digest(state: ClusterState, row: int, requests: int) -> str:
     """SHA-256 over everything that belongs to a row."""
     total = hashlib.sha256()
     for name, (_, axes) in FIELDS.items():
-        if axes[0] == "B" and name != "weight":
-            array = getattr(state, name)[row]
-            total.update(np.ascontiguousarray(array[:requests] if "P" in axes else array).tobytes())
+        if axes[0] == "B":
+            array, lengths = getattr(state, name)[row], {"P": requests, "P1": requests + 1}
+            length = lengths.get(axes[1]) if len(axes) > 1 else None
+            total.update((array if length is None else array[:length]).tobytes())
     return total.hexdigest()
 
 
