@@ -8,19 +8,16 @@ slower.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from numba import njit
 from torch import Tensor
 
 from archrl.cluster import schema, scores
-from archrl.cluster.jit import sources_stamp
+from archrl.cluster.jit import kernel_of
 from archrl.errors import ConfigError
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE, SECONDS_PER_HOUR
 
@@ -108,12 +105,7 @@ def build_inputs(observation: dict[str, Tensor]) -> Inputs:
     return Inputs(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
-def _compile(function: Any) -> Any:
-    """As `archrl.cluster.jit.kernel`, with this file in the stamp of the cache."""
-    dispatcher = njit(error_model="numpy", cache=True)(function)
-    own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    dispatcher._cache._cache_file._source_stamp = sources_stamp() + own
-    return dispatcher
+_compile = kernel_of(__file__)
 
 
 @_compile

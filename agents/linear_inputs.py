@@ -6,16 +6,12 @@ about -1 and 2 on the openb trace; nothing is measured or learned here.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numba import njit
 
 from archrl.cluster import schema, scores
-from archrl.cluster.jit import sources_stamp
+from archrl.cluster.jit import kernel_of
 from archrl.cluster.observed import change_of, note_changes, shape_index
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE, SECONDS_PER_HOUR
 
@@ -55,19 +51,7 @@ REQ_LIFETIME = schema.REQ_LIFETIME
 REFERENCE_CPU, REFERENCE_GPU = scores.REFERENCE_CPU_MILLI, scores.REFERENCE_GPU_MILLI
 
 
-def compile_agent_kernel(file: str) -> Any:
-    """As `archrl.cluster.jit.kernel`, with `file` in the stamp of the cache."""
-    own = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-
-    def decorate(function: Any) -> Any:
-        dispatcher = njit(error_model="numpy", cache=True)(function)
-        dispatcher._cache._cache_file._source_stamp = sources_stamp() + own
-        return dispatcher
-
-    return decorate
-
-
-_compile = compile_agent_kernel(__file__)
+_compile = kernel_of(__file__)
 
 
 @_compile
@@ -113,10 +97,9 @@ def write_inputs(row, req, change, out):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _lasting(node, req, w, mix, scratch):  # type: ignore[no-untyped-def]
-    """The part of a node's score that stays until the node changes; `scratch` is (weights of levels, inputs)."""
-    levels, inputs = scratch
-    write_inputs(node, req, change_of(node, req, mix, levels, False), inputs)
+def _lasting(node, req, w, mix, inputs):  # type: ignore[no-untyped-def]
+    """The part of a node's score that stays until the node changes; `inputs` is scratch."""
+    write_inputs(node, req, change_of(node, req, mix, False), inputs)
     score = -inputs[0]
     for i in range(EXTENSION):
         score += w[i] * inputs[i]
@@ -127,20 +110,20 @@ def _lasting(node, req, w, mix, scratch):  # type: ignore[no-untyped-def]
 def _values(b, seen, w, mix, cache, scratch):  # type: ignore[no-untyped-def]
     """Lasting part of the scores of row `b`, (N,), right where the mask allows the node; the cache saves most of it.
 
-    `scratch` is (weights of levels, inputs, values (N,)).
+    `scratch` is (inputs, values (N,)).
     """
     nodes, request, _, mask = seen
-    parts = (scratch[0], scratch[1])
+    inputs, values = scratch
     if len(cache.shapes) == 0:
         for n in range(nodes.shape[1]):
             if mask[b, n]:
-                scratch[2][n] = _lasting(nodes[b, n], request[b], w, mix, parts)
-        return scratch[2]
+                values[n] = _lasting(nodes[b, n], request[b], w, mix, inputs)
+        return values
     note_changes(nodes[b], cache.last[b], cache.version[b])
     k = shape_index(request[b], 0.0, cache.shapes, cache.entered)
     for n in range(nodes.shape[1]):
         if mask[b, n] and cache.stamp[b, k, n] != cache.version[b, n]:
-            cache.value[b, k, n] = _lasting(nodes[b, n], request[b], w, mix, parts)
+            cache.value[b, k, n] = _lasting(nodes[b, n], request[b], w, mix, inputs)
             cache.stamp[b, k, n] = cache.version[b, n]
     return cache.value[b, k]
 
@@ -152,12 +135,12 @@ def choose_rows(seen, weights, mix, cache, out):  # type: ignore[no-untyped-def]
     Args:
         seen: Observed (nodes (B, N, F), request (B, R), clock (B, Q), mask (B, A)).
         weights: (len(GROUPS), len(INPUTS)); a score is minus `fragmentation` plus weights times inputs.
-        mix: `MixLevels` of the workload.
+        mix: `mix_table` of the workload.
         cache: `NodeCache` of these weights for B rows and N nodes; one without shapes: nothing is kept.
         out: (B,) actions.
     """
     nodes, request, clock, mask = seen
-    scratch = (np.empty(len(mix.gpus)), np.empty(len(INPUTS)), np.empty(nodes.shape[1], np.float32))
+    scratch = (np.empty(len(INPUTS)), np.empty(nodes.shape[1], np.float32))
     for b in range(len(out)):
         w, best, where = weights[group_of(request[b])], -np.inf, mask.shape[1] - 1
         values, moving = _values(b, seen, w, mix, cache, scratch), w[EXTENSION]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archrl.cluster.fragmentation import mix_levels
+from archrl.cluster.fragmentation import mix_table
 from archrl.cluster.observed import NodeCache, node_cache
 from archrl.errors import ConfigError
 from archrl.files import write_text_atomic
@@ -97,7 +97,7 @@ class LinearPolicy:
 
     def __init__(self, weights: NDArray[np.float64], mix: PodMix, name: str, training_seed: int = 0) -> None:
         self.name, self.training_seed = name, training_seed
-        self._weights, self._mix = np.ascontiguousarray(weights, np.float64), mix_levels(mix)
+        self._weights, self._mix = np.ascontiguousarray(weights, np.float64), mix_table(mix)
         self._cache: NodeCache | None = None
 
     def predict(

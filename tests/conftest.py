@@ -14,7 +14,13 @@ import pytest
 needs_data = pytest.mark.needs_data
 """`@needs_data("openb_gpu2023")` skips a test where that folder is not under the one that ARCHRL_DATA names."""
 
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=40)
+hypothesis.settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    max_examples=40,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a busy machine is no defect of the code under test
+)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

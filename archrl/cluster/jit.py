@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba import njit
 
 KERNEL_FILES = (
@@ -40,7 +41,20 @@ def inlined(function: Callable[..., Any]) -> Any:
     return _compiled(function, forceinline=True)
 
 
-def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+def kernel_of(file: str) -> Callable[[Callable[..., Any]], Any]:
+    """As `kernel`, for code outside of the package: its own file (`__file__`) is watched too."""
+    own = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        return _compiled(function, own)
+
+    return decorate
+
+
+def _compiled(function: Callable[..., Any], own: str = "", **options: Any) -> Any:
+    """Numba reads the version of an index before it unpickles the rest, which may name classes that are gone."""
     dispatcher = njit(error_model="numpy", cache=True, **options)(function)
-    dispatcher._cache._cache_file._source_stamp = sources_stamp()
+    file = dispatcher._cache._cache_file
+    file._source_stamp = sources_stamp() + own
+    file._version = f"{numba.__version__} {file._source_stamp}"
     return dispatcher

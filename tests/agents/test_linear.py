@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archrl.cluster import schema
-from archrl.cluster.fragmentation import fragmentation_change, mix_levels
+from archrl.cluster.fragmentation import fragmentation_change, mix_table
 from archrl.envs.placement_make import make_task
 from archrl.envs.shells import BatchEnv
 from archrl.errors import ConfigError
@@ -90,12 +90,12 @@ def test_request_groups(gpus: int, milli: int, group: int) -> None:
 def _brute_force(weights: Any, mix: Any, seen: dict[str, Any]) -> set[int]:
     """All best nodes of one observation, within float32 rounding, one node after the other."""
     scores = {}
-    levels, req = mix_levels(mix), seen["request"]
+    table, req = mix_table(mix), seen["request"]
     for n in np.flatnonzero(seen["action_mask"][:-1]):
         row = seen["nodes"][n].copy()
         need = (req[schema.REQ_CPU], int(req[schema.REQ_GPU_COUNT]), req[schema.REQ_GPU_MILLI])
         node = (row[0], row[2:10], int(row[schema.NODE_GPU_TYPE]))
-        change = fragmentation_change(node, need, levels, np.empty(len(levels.gpus)), False)
+        change = fragmentation_change(node, need, table, False)
         named = _named(row, req, change) | {"extension": extension(row, req, seen["clock"][0])}
         scores[int(n)] = -named["fragmentation"] + float(weights[group_of(req)] @ np.array(list(named.values())))
     best = max(scores.values(), default=0.0)

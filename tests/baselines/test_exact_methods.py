@@ -136,7 +136,7 @@ def test_no_policy_allocates_more_gpu_than_the_inflation_bound(story: PlacementS
 
 def test_the_inflation_bound_knows_that_two_large_shares_need_two_slots():
     """Only shares of 810 milli-GPU: one per slot at best, whatever their number."""
-    task = make_task("tiny", scenario="inflation", offered_load=0.2)
+    task = make_task("tiny", scenario="inflation")
     specs = task.catalogue
     large = np.flatnonzero((specs.gpu_count == 1) & (specs.gpu_milli > 500) & (specs.gpu_milli < 1000))
     counts = np.zeros(len(specs), np.int64)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import archrl
 from archrl.cluster.jit import KERNEL_FILES, kernel, sources_stamp
@@ -38,3 +40,18 @@ def test_kernels_divide_as_numpy_does():
     """IEEE division: no Python error inside a kernel."""
     assert divide(1.0, 0.0) == np.inf
     assert np.isnan(divide(0.0, 0.0))
+
+
+def test_an_index_of_other_sources_is_not_even_unpickled(tmp_path):
+    """It may name classes that are gone: unpickling it would end the program."""
+    file = divide._cache._cache_file
+    written = type(file)(str(tmp_path), "kernel", file._source_stamp)
+    written._version = file._version
+    written.save("signature", "compiled")
+    assert written.load("signature") == "compiled"
+    path = tmp_path / "kernel.nbi"
+    version, rest = pickle.dumps("older sources"), b"\x80\x04\x8c\x07no_such\x8c\x04Gone\x93."
+    path.write_bytes(version + rest)
+    with pytest.raises(ModuleNotFoundError):
+        pickle.loads(rest)
+    assert written.load("signature") is None
