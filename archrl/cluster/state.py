@@ -4,8 +4,7 @@ Axes: B rows, N nodes, P requests (longest episode of the task), U request speci
 S = 8 GPU slots, C size classes, T cost terms, A actions, F node features, R request features, Q clock features,
 K candidates (0 without), D candidate features, X CPU needs, Y kinds of GPU type and V demands of the mix (X1 = X + 1,
 ...), H request shapes, L = N with candidates (else 0), W parameters, D1, D2 columns of a request, D3 of a departure, D4
-of a time of day.
-Static tables (fleet, catalogue, mix) are shared by all rows and never copied.
+of a time of day. Static tables (fleet, catalogue, mix) are shared by all rows and never copied.
 """
 
 from __future__ import annotations
