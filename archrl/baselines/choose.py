@@ -83,7 +83,7 @@ def fgd_rows_cached(integer, seen, uniform, mix, cache, out):  # type: ignore[no
     nodes, request, _, mask = _borrowed(seen)
     shapes, entered, last, version, score, stamp = cache
     for b in range(len(out)):
-        note_changes(nodes[b], last[b], version[b])
+        note_changes(nodes[b], borrowed(last)[b], version[b])
         k = shape_index(request[b], 0.0, shapes, entered)
         for n in range(nodes.shape[1]):
             if mask[b, n] and stamp[b, k, n] != version[b, n]:

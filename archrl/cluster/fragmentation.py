@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from archrl.cluster import schema
 from archrl.cluster.jit import inlined, kernel
-from archrl.errors import ScenarioError
 from archrl.scenarios.placement import PodMix
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE
 
@@ -52,18 +51,7 @@ class MixTable(NamedTuple):
 
 
 def mix_table(mix: PodMix) -> MixTable:
-    """Tabulate the GPU part of the mix; types without GPU only add to the constant part of 1 - A.
-
-    Raises:
-        ScenarioError: A type wants shares of several GPUs.
-    """
-    odd = (mix.gpu_count > 1) & (mix.gpu_milli != GPU_MILLI)
-    if odd.any():
-        j = int(np.flatnonzero(odd)[0])
-        raise ScenarioError(
-            f"mix entry {j}: gpu_count={mix.gpu_count[j]}, gpu_milli={mix.gpu_milli[j]}; allowed are 0 and 0 (no GPU), "
-            "1 and 1..999 (a share), or k and 1000 (whole GPUs)"
-        )
+    """Tabulate the GPU part of the mix; types without GPU only add to the constant part of 1 - A."""
     wants = np.flatnonzero(mix.gpu_count > 0)
     cpu, cpu_rank = np.unique(mix.cpu_milli[wants], return_inverse=True)
     demand, demand_rank = np.unique(mix.gpu_count[wants] * mix.gpu_milli[wants], return_inverse=True)

@@ -98,13 +98,13 @@ class _Row:
             return
         last = self.cursor == self.count
         self.same("now_s", self.now_s, s.end_s[b] if last else self.real[self.cursor, schema.ARRIVAL_S])
-        order, ascending = self.whole[:, schema.DEPARTURE_ORDER], s.departure_s[b, : self.count]
-        if not np.array_equal(np.sort(order), np.arange(self.count)):
-            self.problems.append(f"row {self.b}: departure_order is no permutation")
+        ascending, leaver = s.departure[b, : self.count].T
+        if not np.array_equal(np.sort(leaver), np.arange(self.count)):
+            self.problems.append(f"row {self.b}: departure.request_idx is no permutation")
             return
-        self.true((ascending[1:] >= ascending[:-1]).all(), "departure_s is not ascending")
+        self.true((ascending[1:] >= ascending[:-1]).all(), "departure.departure_s is not ascending")
         gone = np.empty(self.count, bool)
-        gone[order] = ascending <= self.now_s
+        gone[leaver.astype(int)] = ascending <= self.now_s
         self.true(not (gone & (self.node >= 0)).any(), "a request is on its node after its departure")
         self.true(not (~gone & (self.node == schema.NODE_DEPARTED)).any(), "a request left before its departure")
         self.same("departed", s.departed[b], gone.sum())

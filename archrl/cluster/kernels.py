@@ -16,7 +16,8 @@ from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE, SECONDS_PER_HOUR
 
 REJECTED, NODE_HOURS, FRAGMENTATION = schema.COST_REJECTED, schema.COST_NODE_HOURS, schema.COST_FRAGMENTATION
 UNDECIDED, IS_REJECTED, DEPARTED = schema.NODE_UNDECIDED, schema.NODE_REJECTED, schema.NODE_DEPARTED
-SPEC, NODE, SLOTS, ORDER = schema.SPEC, schema.NODE, schema.SLOTS, schema.DEPARTURE_ORDER
+SPEC, NODE, SLOTS = schema.SPEC, schema.NODE, schema.SLOTS
+LEAVES_S, LEAVER = schema.LEAVES_S, schema.LEAVER
 ARRIVAL_S, LIFETIME_S, VALUE_USD = schema.ARRIVAL_S, schema.LIFETIME_S, schema.VALUE_USD
 SLOT_RULE, TRACK_FRAG, FRAG_USD = state.PARAM_SLOT_RULE, state.PARAM_TRACK_FRAG, state.PARAM_FRAG_USD
 COL_CPU, COL_MEM, COL_GPU = schema.NODE_CPU_FREE, schema.NODE_MEM_FREE, schema.NODE_GPU_FREE
@@ -64,33 +65,33 @@ def update_node(s, b, n):  # type: ignore[no-untyped-def]
 
 @inlined
 def _drop_types(node_types, types, out):  # type: ignore[no-untyped-def]
-    count = 0
+    count = np.int32(0)
     for n in range(len(node_types)):
         out[n] &= (node_types[n] & types) != 0
-        count += out[n]
+        count += np.int32(out[n])
     return count
 
 
 @inlined
 def _drop_full_groups(group_live, group, limit, out):  # type: ignore[no-untyped-def]
-    count = 0
+    count = np.int32(0)
     for n in range(len(group_live)):
         out[n] &= group_live[n, group] < limit
-        count += out[n]
+        count += np.int32(out[n])
     return count
 
 
 @kernel
 def feasible_row(s, b, u, out):  # type: ignore[no-untyped-def]
     """Write the feasibility of specification `u` on every node; number of feasible nodes."""
-    cpu, mem, gpus, demand = s.spec_cpu[u], s.spec_mem[u], s.spec_gpus[u], s.spec_gpus[u] * s.spec_milli[u]
+    cpu, mem, gpus, demand = s.spec_cpu[u], s.spec_mem[u], s.spec_gpus[u], np.int32(s.spec_gpus[u] * s.spec_milli[u])
     types, group, limit = s.spec_types[u], s.spec_group[u], s.spec_group_limit[u]
     cpu_free, mem_free, room = s.cpu_free[b], s.mem_free[b], s.gpu_room[b]
-    count = 0
+    count = np.int32(0)
     for n in range(len(cpu_free)):
         ok = (cpu_free[n] >= cpu) & (mem_free[n] >= mem) & (room[n] >= demand)
         out[n] = ok
-        count += ok
+        count += np.int32(ok)
     if gpus > 0 and types != -1:
         count = _drop_types(s.node_types, types, out)
     if group >= 0:
@@ -178,11 +179,10 @@ def _change(s, b, n, i, bits, sign):  # type: ignore[no-untyped-def]
 @kernel
 def _release(s, b, k):  # type: ignore[no-untyped-def]
     """The `k`-th departure."""
-    i = s.request_int[b, k, ORDER]
+    leaves, i = s.departure[b, k, LEAVES_S], int(s.departure[b, k, LEAVER])
     n = s.request_int[b, i, NODE]
     if n < 0:
         return
-    leaves = s.departure_s[b, k]
     _meter(s, b, NODE_HOURS, s.busy_usd_per_hour[b] * (leaves - s.now_s[b]) / SECONDS_PER_HOUR)
     s.now_s[b] = leaves
     _change(s, b, n, i, s.request_int[b, i, SLOTS], -1)
@@ -193,7 +193,7 @@ def _release(s, b, k):  # type: ignore[no-untyped-def]
 def _advance_to(s, b, until_s):  # type: ignore[no-untyped-def]
     """Move the clock to `until_s`: release departures, meter node-hours between events."""
     first, last = s.departed[b], s.departed[b]
-    while last < s.n_requests[b] and s.departure_s[b, last] <= until_s:
+    while last < s.n_requests[b] and s.departure[b, last, LEAVES_S] <= until_s:
         last += 1
     s.departed[b] = last
     for k in range(first, last):

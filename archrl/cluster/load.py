@@ -51,7 +51,8 @@ def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) ->
     real[:, schema.VALUE_USD] = scenario.value_usd
     whole[:, schema.SPEC] = scenario.spec_idx
     order = np.argsort(scenario.departure_s, kind="stable")
-    whole[:, schema.DEPARTURE_ORDER], state.departure_s[row, :count] = order, scenario.departure_s[order]
+    state.departure[row, :count, schema.LEAVES_S] = scenario.departure_s[order]
+    state.departure[row, :count, schema.LEAVER] = order
     state.uniform[row, :count] = scenario.slot_uniform
     state.n_requests[row], state.end_s[row] = count, scenario.end_s
 

@@ -14,11 +14,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from archrl.cluster import schema
-from archrl.cluster.jit import kernel
+from archrl.cluster.jit import inlined
 
 DISTANCE = 4
 """Rows between two stages; measured: 2 to 6 are alike."""
-SPEC, NODE, ORDER = schema.SPEC, schema.NODE, schema.DEPARTURE_ORDER
+NODE, LEAVER = schema.NODE, schema.LEAVER
 
 
 @intrinsic
@@ -38,33 +38,34 @@ def _touch(typing_context: Any, array: Any, offset: Any) -> Any:
     return types.void(array, types.int64), codegen
 
 
-@kernel
+@inlined
 def _touch_node(s, b, n):  # type: ignore[no-untyped-def]
+    """A node's row is longer than a cache line."""
     columns = s.node_table.shape[2]
     first = (b * s.node_table.shape[1] + n) * columns
     _touch(s.node_table, first)
+    _touch(s.node_table, first + columns // 2)
     _touch(s.node_table, first + columns - 1)
 
 
-@kernel
+@inlined
 def prefetch(s, b, actions):  # type: ignore[no-untyped-def]
     """Three stages for the rows `b` + 3, 2 and 1 times `DISTANCE`."""
     rows, places = len(actions), s.request_int.shape[1]
     far, middle, near = b + 3 * DISTANCE, b + 2 * DISTANCE, b + DISTANCE
     if far < rows:
         current = far * places + s.cursor[far]
-        _touch(s.request_int, current * s.request_int.shape[2])
-        _touch(s.request_real, current * s.request_real.shape[2])
-        _touch(s.request_real, (current + 1) * s.request_real.shape[2])
-        if s.departed[far] < places:
-            _touch(s.request_int, (far * places + s.departed[far]) * s.request_int.shape[2])
-            _touch(s.departure_s, far * places + s.departed[far])
+        for k in (current, current + 1):
+            _touch(s.request_int, k * s.request_int.shape[2])
+            _touch(s.request_real, k * s.request_real.shape[2])
+        _touch(s.day, (far * s.day.shape[1] + s.cursor[far] + 1) * s.day.shape[2])
+        _touch(s.departure, (far * places + s.departed[far]) * s.departure.shape[2])
         if s.candidates.shape[1] == 0 and actions[far] < s.node_table.shape[1]:
             _touch_node(s, far, actions[far])
     if middle < rows and s.departed[middle] < places:
-        leaving = middle * places + s.request_int[middle, s.departed[middle], ORDER]
+        leaving = middle * places + int(s.departure[middle, s.departed[middle], LEAVER])
         _touch(s.request_int, leaving * s.request_int.shape[2])
     if near < rows and s.departed[near] < places:
-        n = s.request_int[near, s.request_int[near, s.departed[near], ORDER], NODE]
+        n = s.request_int[near, int(s.departure[near, s.departed[near], LEAVER]), NODE]
         if n >= 0:
             _touch_node(s, near, n)

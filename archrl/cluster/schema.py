@@ -60,10 +60,12 @@ NUM_CLOCK_FEATURES = len(CLOCK_FEATURES)
 REQUEST_REAL = ("arrival_s", "predicted_lifetime_s", "value_usd")
 """Columns of `ClusterState.request_real`, one record per request of the scenario."""
 ARRIVAL_S, LIFETIME_S, VALUE_USD = range(len(REQUEST_REAL))
-REQUEST_INT = ("spec_idx", "node_idx", "slot_bits", "departure_order")
-"""Columns of `ClusterState.request_int`: specification; node (or a status below); GPU slots taken; and, independent of
-the row's request, the k-th request to depart."""
-SPEC, NODE, SLOTS, DEPARTURE_ORDER = range(len(REQUEST_INT))
+REQUEST_INT = ("spec_idx", "node_idx", "slot_bits")
+"""Columns of `ClusterState.request_int`: specification; node (or a status below); GPU slots taken."""
+SPEC, NODE, SLOTS = range(len(REQUEST_INT))
+DEPARTURE = ("departure_s", "request_idx")
+"""Columns of `ClusterState.departure`, in order of time: when, and which request."""
+LEAVES_S, LEAVER = range(len(DEPARTURE))
 NODE_UNDECIDED, NODE_REJECTED, NODE_DEPARTED = -1, -2, -3
 
 SLOT_RULES = ("best_fit", "first_fit", "worst_fit", "random", "fgd", "fgd_integer")

@@ -3,8 +3,8 @@
 Axes: B rows, N nodes, P requests (longest episode of the task), U request specifications, J mix entries, G groups,
 S = 8 GPU slots, C size classes, T cost terms, A actions, F node features, R request features, Q clock features,
 K candidates (0 without), D candidate features, X CPU needs, Y kinds of GPU type and V demands of the mix (X1 = X + 1,
-...), H request shapes, L = N with candidates (else 0), W parameters, D1 and D2 columns of a request record.
-Static tables (fleet, catalogue, mix) are shared by all rows and never copied.
+...), H request shapes, L = N with candidates (else 0), W parameters, D1, D2 columns of a request, D3 of a departure, D4
+of a time of day. Static tables (fleet, catalogue, mix) are shared by all rows and never copied.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ class ClusterState(NamedTuple):
     # scenario of each row
     request_real: Annotated[NDArray[np.float64], "B P D1"]  # columns schema.REQUEST_REAL
     request_int: Annotated[NDArray[np.int32], "B P D2"]  # columns schema.REQUEST_INT; node and slots are dynamic
-    departure_s: Annotated[NDArray[np.float64], "B P"]  # of the request in column departure_order: ascending
+    departure: Annotated[NDArray[np.float64], "B P D3"]  # columns schema.DEPARTURE, in order of time
+    day: Annotated[
+        NDArray[np.float32], "B P1 D4"
+    ]  # sine and cosine of the time of day of each arrival, then of the end
     uniform: Annotated[NDArray[np.float32], "B P"]  # in [0,1)
     n_requests: Annotated[NDArray[np.int32], "B"]  # horizon of the row
     end_s: Annotated[NDArray[np.float64], "B"]
@@ -239,8 +242,11 @@ def _row_sizes(rows: int, nodes: int, spec: StateSpec) -> dict[str, int]:
         "B": rows,
         "N": nodes,
         "P": spec.num_requests,
+        "P1": spec.num_requests + 1,
         "D1": len(schema.REQUEST_REAL),
         "D2": len(schema.REQUEST_INT),
+        "D3": len(schema.DEPARTURE),
+        "D4": 2,
         "T": len(schema.COST_TERMS),
         "C": schema.NUM_SIZE_CLASSES,
         "A": (places or nodes) + 1,

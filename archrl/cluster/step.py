@@ -15,7 +15,7 @@ from archrl.units import SECONDS_PER_DAY
 ALLOW_REJECT, GPU_CAPACITY = state.PARAM_ALLOW_REJECT, state.PARAM_GPU_CAPACITY
 LIFETIME, VALUE = schema.REQ_LIFETIME, schema.REQ_VALUE
 NUM_COST_TERMS = len(schema.COST_TERMS)
-SPEC, LIFETIME_S, VALUE_USD = schema.SPEC, schema.LIFETIME_S, schema.VALUE_USD
+SPEC, ARRIVAL_S, LIFETIME_S, VALUE_USD = schema.SPEC, schema.ARRIVAL_S, schema.LIFETIME_S, schema.VALUE_USD
 
 
 @inlined
@@ -26,10 +26,19 @@ def _write_request(s, b, i, u):  # type: ignore[no-untyped-def]
     out[LIFETIME], out[VALUE] = s.request_real[b, i, LIFETIME_S], s.request_real[b, i, VALUE_USD]
 
 
+@kernel
+def _write_days(s, b):  # type: ignore[no-untyped-def]
+    """The clock only ever shows the time of an arrival or the end: sines and cosines are worked out once."""
+    for i in range(s.n_requests[b] + 1):
+        at_s = s.request_real[b, i, ARRIVAL_S] if i < s.n_requests[b] else s.end_s[b]
+        angle = 2.0 * math.pi * at_s / SECONDS_PER_DAY
+        s.day[b, i, 0], s.day[b, i, 1] = math.sin(angle), math.cos(angle)
+
+
 @inlined
 def _write_clock(s, b):  # type: ignore[no-untyped-def]
-    out, angle = s.clock[b], 2.0 * math.pi * s.now_s[b] / SECONDS_PER_DAY
-    out[0], out[1], out[2] = s.now_s[b], math.sin(angle), math.cos(angle)
+    out, i = s.clock[b], s.cursor[b]
+    out[0], out[1], out[2] = s.now_s[b], s.day[b, i, 0], s.day[b, i, 1]
     out[3] = s.cursor[b] / s.n_requests[b]
     out[4] = s.arrived_gpu_milli[b] / s.params[GPU_CAPACITY] if s.params[GPU_CAPACITY] > 0 else 0.0
 
@@ -85,4 +94,5 @@ def reset_rows(handle, rows):  # type: ignore[no-untyped-def]
     s = view(handle)
     for b in rows:
         clear_row(s, b)
+        _write_days(s, b)
         observe_row(s, b)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import sys
 
 import numpy as np
 import pytest
 from numba import njit
 
-from archrl.cluster.handle import bind, view
+from archrl.cluster.handle import bind, borrowed, view
 from archrl.cluster.invariants import check_invariants
 from archrl.cluster.state import FIELDS, STATIC, ClusterState, StateSpec, allocate
 from tests.cluster.scenes import catalogue, fleet, mix, scenario
@@ -140,3 +141,22 @@ def test_a_fork_outlives_its_original(how):
     assert len(clutter) == 200
     for name in NAMES:
         np.testing.assert_array_equal(getattr(fork, name), getattr(expected, name), err_msg=name)
+
+
+@njit
+def double_rows(array):
+    table = borrowed(array)
+    for n in range(len(table)):
+        row = table[n]
+        row[:] = 2 * row
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_borrowed_array_is_the_same_memory_and_is_not_released(step):
+    """Strided arrays included; the owner's reference count is as before."""
+    array = np.arange(24.0).reshape(4, 6)[:, ::step]
+    expected, held = 2 * array, sys.getrefcount(array)
+    double_rows(array)
+    gc.collect()
+    assert sys.getrefcount(array) == held
+    np.testing.assert_array_equal(array, expected)
