@@ -12,6 +12,9 @@ from archrl.evaluation.entrants import Entrant
 from archrl_agents import run_folder
 from archrl_agents.train_config import CMAConfig, DQNConfig, PPOConfig, Scalar, load_train_config
 
+SHORT_GENERATIONS = 4
+"""A run by CMA-ES of fewer generations is a trial: it draws and plays little."""
+
 
 def load_agents(paths: Sequence[str | Path], task: Any) -> list[Entrant]:
     """Trained agents that play `task`, which may have another number of nodes than the one they were trained on.
@@ -80,18 +83,25 @@ def train_or_continue(config: PPOConfig | DQNConfig | CMAConfig, folder: Path, c
 
 def quick_config(
     file: Path, name: str, total_steps: int, env: Mapping[str, Scalar], preset: str
-) -> PPOConfig | DQNConfig:
+) -> PPOConfig | DQNConfig | CMAConfig:
     """A training configuration with another length, preset and source of scenarios; batches shrink with short runs."""
     config = load_train_config(file)
-    assert not isinstance(config, CMAConfig)
     fields = dict(config.env) | dict(env)
     changes: dict[str, Any] = {"name": name, "preset": preset, "env": fields, "total_steps": total_steps}
-    changes["eval_every"] = changes["checkpoint_every"] = max(total_steps // 8, 1)
+    changes["eval_every"] = max(total_steps // 8, 1)
+    return load_train_config(config.model_dump(mode="json") | changes | _short(config, total_steps))
+
+
+def _short(config: PPOConfig | DQNConfig | CMAConfig, total_steps: int) -> dict[str, Any]:
+    """Fields that follow from the length of a quick run."""
+    if isinstance(config, CMAConfig):
+        return {"population": 4, "scenarios": 2, "eval_episodes": 2} if total_steps < SHORT_GENERATIONS else {}
+    changes: dict[str, Any] = {"checkpoint_every": max(total_steps // 8, 1)}
     rows = max(min(config.num_envs, total_steps // 128), 2)
     if rows < config.num_envs:
         changes |= {"num_envs": rows, "group_size": 1, "batch_size": rows, "eval_episodes": 2}
         changes |= {"learning_starts": total_steps // 8} if isinstance(config, DQNConfig) else {}
-    return load_train_config(config.model_dump(mode="json") | changes)
+    return changes
 
 
 def _with_candidates(task: Any, candidates: int) -> Any:

@@ -19,8 +19,6 @@ class NetworkConfig(Config):
     """Width of a node's encoding; nearly all of the cost."""
     context_width: int = Field(64, ge=1, le=4096)
     """Width of the pooled context and of the heads for reject and value."""
-    direct: bool = False
-    """Add a term to the logits that is linear in a node's inputs, with weights linear in the context's."""
     score_prior: Score | dict[Score, float] | None = None
     """Add `prior_scale` times this score, minus the best feasible one, to the logits: the untrained policy then acts
     as that heuristic with noise. A mapping gives weights of several scores; a small weight breaks ties of the others.

@@ -47,15 +47,12 @@ class NodeNetwork(nn.Module):
         self.register_buffer("prior", _prior_weights(space, config), persistent=False)
         self.node_in = nn.Linear(node_width(space), width)
         self.context_in = nn.Linear(CONTEXT_INPUTS, width, bias=False)
-        self.direct = nn.Linear(CONTEXT_INPUTS, node_width(space)) if config.direct else None
         self.pooled = nn.Linear(2 * width + CONTEXT_INPUTS, wide)
         self.query = nn.Linear(wide, width)
         self.reject = nn.Sequential(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, 1))
         self.value = nn.Sequential(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, 1))
         for module in self.modules():
             BasePolicy.init_weights(module, gain=2.0**0.5)
-        if self.direct is not None:
-            BasePolicy.init_weights(self.direct, gain=0.01)
         for head, gain in ((self.query, 0.01), (self.reject[2], 0.01), (self.value[2], 1.0)):
             BasePolicy.init_weights(head, gain=gain)
 
@@ -72,8 +69,6 @@ class NodeNetwork(nn.Module):
         most = encoded.max(dim=1).values
         context = torch.relu(self.pooled(torch.cat([mean, most, inputs.context], dim=-1)))
         logits = torch.bmm(encoded, self.query(context).unsqueeze(-1)).squeeze(-1)
-        if self.direct is not None:
-            logits = logits + torch.bmm(inputs.nodes, self.direct(inputs.context).unsqueeze(-1)).squeeze(-1)
         scores = torch.cat([logits, self.reject(context)], dim=1)
         prior = torch.zeros_like(scores)
         prior[:, -1] = self.config.reject_bias

@@ -14,10 +14,12 @@ import tyro
 from archrl.evaluation.command import command_line, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
-STEPS_PER_MINUTE = {"ppo": 140_000, "dqn": 120_000}
-"""On one core of a small machine; a faster one is done earlier."""
-SHARE = {"ppo": 0.8, "dqn": 0.2}
+STEPS_PER_MINUTE = {"cma": 24, "ppo": 140_000, "dqn": 120_000}
+"""On one core of a small machine; a faster one is done earlier. A step of CMA-ES is a generation."""
+SHARE = {"cma": 0.3, "ppo": 0.5, "dqn": 0.2}
 """Of the training time."""
+LABELS = {"cma": "linear_cma", "ppo": "maskable_ppo", "dqn": "masked_dqn"}
+"""In the table."""
 
 
 def main(
@@ -42,8 +44,8 @@ def main(
     minutes = 0.02 if scale == "smoke" else minutes
 
     def agents(task):
-        for key, label in (("ppo", "maskable_ppo"), ("dqn", "masked_dqn")):
-            steps = int(minutes * SHARE[key] * STEPS_PER_MINUTE[key])
+        for key, label in LABELS.items():
+            steps = max(int(minutes * SHARE[key] * STEPS_PER_MINUTE[key]), 1)
             file = ROOT / f"configs/agent/{key}_small.yaml"
             training = quick_config(file, label, steps, config.env, config.preset)
             train_or_continue(training, folder / key, command)
