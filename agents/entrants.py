@@ -34,7 +34,7 @@ def load_agent(path: str | Path, task: Any) -> Entrant:
 
     An agent that was trained on candidates plays its own view of `task`: the same scenarios, actions by candidate.
     """
-    model = _model_file(Path(path))
+    model = model_file(Path(path))
     if model.suffix == ".json":
         return _load_linear(model, task)
     from archrl_agents.checkpoint import load_policy, trained_candidates
@@ -112,7 +112,12 @@ def _with_candidates(task: Any, candidates: int) -> Any:
     return PlacementTask(task.config.model_copy(update={"candidates": candidates}), task.source, task.split)
 
 
-def _model_file(path: Path) -> Path:
+def model_file(path: Path) -> Path:
+    """The best model in the folder of a training run, or the file itself.
+
+    Raises:
+        ConfigError: There is none.
+    """
     if path.is_dir():
         names = (run_folder.BEST_LINEAR, run_folder.BEST)
         path = next((path / name for name in names if (path / name).exists()), path / run_folder.BEST)

@@ -88,11 +88,11 @@ def agent_player(path: Path) -> Any:
     from archrl.config import to_dict
     from archrl.envs.placement_config import resolve
     from archrl.evaluation.inflation_sweep import Player
-    from archrl_agents.entrants import load_agent
-    from archrl_agents.run_folder import BEST, CONFIG
+    from archrl_agents.entrants import load_agent, model_file
+    from archrl_agents.run_folder import CONFIG
     from archrl_agents.train_config import load_train_config
 
-    model = path / BEST if path.is_dir() else path
+    model = model_file(path)
     if not (model.parent / CONFIG).exists():
         raise ConfigError(f"agent: no {CONFIG} beside {model}; give the folder of a training run, or its model file")
     trained = load_train_config(model.parent / CONFIG)

@@ -207,3 +207,39 @@ def test_masked_actions_have_probability_zero_and_lowest_value(seed):
     assert (distribution.probs.numpy()[~mask] == 0.0).all()
     assert (values.numpy()[~mask] == np.float32(MASKED)).all()
     assert (values.numpy()[mask] > -1e6).all()
+
+
+def test_a_policy_that_may_not_reject_rejects_only_what_fits_nowhere() -> None:
+    env, observation = played(steps=20, rows=64, offered_load=0.9, num_requests=64)
+    observation["action_mask"][:8, :-1] = 0
+    fits = observation["action_mask"][:, :-1].any(dim=1)
+    assert fits.any()
+    for fields, refuses in (({"may_reject": False}, True), ({}, False)):
+        policy = NodePolicy(
+            env.observation_space, env.action_space, lambda _: 0.0, network=fields | {"reject_bias": 9.0}
+        )
+        drawn = torch.stack([policy._predict(observation) for _ in range(200)]) == env.action_space.n - 1
+        values = NodeQNetwork(env.observation_space, env.action_space, NetworkConfig(**fields))(observation)
+        assert drawn[:, ~fits].all()
+        assert bool(drawn[:, fits].any()) is not refuses
+        assert ((values[fits, -1] == MASKED).all()) == (
+            refuses or bool((observation["action_mask"][fits, -1] == 0).all())
+        )
+        assert (values[~fits, -1] > MASKED).all()
+
+
+def test_the_prior_of_a_q_network_is_bounded_by_its_share() -> None:
+    env, observation = played(candidates=16)
+    small, large = (
+        network_q(env, NetworkConfig(score_prior="fgd", prior_scale=100.0, q_prior=share))(observation)
+        for share in (0.0, 2.0)
+    )
+    allowed = observation["action_mask"] > 0
+    change = (large - small)[allowed].detach()
+    assert change.max() <= 1e-6
+    assert -2.0 - 1e-6 <= float(change.min()) < -0.5
+
+
+def network_q(env: BatchVecEnv, config: NetworkConfig) -> NodeQNetwork:
+    torch.manual_seed(0)
+    return NodeQNetwork(env.observation_space, env.action_space, config)
