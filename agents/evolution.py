@@ -79,6 +79,10 @@ def resume_evolution(config: CMAConfig, folder: Path) -> Path:
         state = pickle.loads(path.read_bytes())
     except (OSError, pickle.UnpicklingError, EOFError) as error:
         raise ConfigError(f"resume: no state of a run in {path} ({error}); start the run again") from error
+    if state.generation > config.total_steps:
+        raise ConfigError(
+            f"resume: total_steps={config.total_steps}, but the run has done {state.generation} generations; raise it"
+        )
     return _Run(config, folder).go(state)
 
 

@@ -25,15 +25,20 @@ def prepare(folder: Path, config: RunConfig, command: str, overwrite: bool = Fal
         ConfigError: the folder already holds a run and `overwrite` is False.
         ArchrlError: it cannot be written.
     """
-    if (folder / CONFIG).exists():
-        if not overwrite:
-            raise ConfigError(
-                f"run folder: {folder} already holds a run; continue it with --resume {folder}, replace it with "
-                "--overwrite, or give another name"
-            )
-        _clear(folder)
+    if holds_run(folder) and not overwrite:
+        raise ConfigError(
+            f"run folder: {folder} already holds a run; continue it with --resume {folder}, replace it with "
+            "--overwrite, or give another name"
+        )
+    _clear(folder)
     dump_config(config, folder / CONFIG)
     write_text_atomic(folder / RECORD, json.dumps(describe(command), indent=2) + "\n")
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run in `folder` got as far as a checkpoint or a model; one that did not has nothing to lose."""
+    kept = (CHECKPOINTS, BEST, BEST_LINEAR, FINAL)
+    return any((folder / name).is_file() or any((folder / name).glob("*")) for name in kept)
 
 
 def _clear(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import Field
 
 from archrl.config import Config, load_config
@@ -15,9 +16,15 @@ from archrl.evaluation.console import stage
 from archrl.evaluation.entrants import Entrant
 from archrl.evaluation.experiment import Options, run_experiment
 from archrl.evaluation.experiment_config import ExperimentConfig, Scalar
+from archrl.evaluation.figures import learning_curve_figure, save_figure
 from archrl.evaluation.report import Report
+from archrl.seeding import rng_for
+from archrl_agents import run_folder
 from archrl_agents.entrants import load_agent, train_or_continue
 from archrl_agents.train_config import load_train_config
+
+RESAMPLES = 2000
+"""Of the bands of learning curves."""
 
 
 class StudyAgent(Config):
@@ -93,7 +100,20 @@ def run_study(
                     advance(folder.name)
                     yield load_agent(folder, task)
 
-    return run_experiment(experiment, results, agents, Options(command))
+    report = run_experiment(experiment, results, agents, Options(command))
+    for agent in study.agents:
+        runs = [models / f"{agent.name}-{seed}" for seed in range(size.seeds)]
+        draw_learning(agent.name, runs, results, experiment.seed)
+    return report
+
+
+def draw_learning(name: str, runs: Sequence[Path], results: Path, seed: int) -> None:
+    """Write learning_<name>.png: validation cost against training steps over the runs, one per training seed."""
+    parts = [pd.read_csv(run / run_folder.EVALUATIONS).assign(seed=index) for index, run in enumerate(runs)]
+    frame = pd.concat(parts).rename(columns={"cost_usd": "value"}).assign(agent=name)
+    rng = rng_for(seed, "bootstrap", f"learning {name}")
+    figure = learning_curve_figure(frame, "validation cost per episode, $", rng=rng, resamples=RESAMPLES)
+    save_figure(figure, results / f"learning_{name}.png")
 
 
 def training(root: Path, agent: StudyAgent, seed: int, experiment: ExperimentConfig, size: StudyScale) -> Any:

@@ -61,9 +61,9 @@ def train(config: PPOConfig | DQNConfig | CMAConfig, folder: Path, command: str 
     if isinstance(config, CMAConfig):
         return evolve(config, folder, command, overwrite)
     task, validation = _tasks(config)
-    run_folder.prepare(folder, config, command, overwrite)
     env = make_env(task, config)
     model = make_agent(config, env)
+    run_folder.prepare(folder, config, command, overwrite)
     start_rows(model, env, config)
     return _learn(model, config, folder, validation, {})
 
@@ -83,6 +83,8 @@ def resume(folder: Path, overrides: list[str] | None = None) -> Path:
             raise ConfigError(
                 f"resume: got {override!r}; a resumed run can change {', '.join(RESUMABLE)}; start a new run for others"
             )
+    if not (folder / run_folder.CONFIG).exists():
+        raise ConfigError(f"resume: there is no run in {folder}; give the folder of a run, or start one with --config")
     config = load_train_config(folder / run_folder.CONFIG, overrides or [])
     if isinstance(config, CMAConfig):
         return resume_evolution(config, folder)
@@ -92,6 +94,10 @@ def resume(folder: Path, overrides: list[str] | None = None) -> Path:
     _, validation = _tasks(config)
     torch.set_num_threads(1)
     model, trainer = load_checkpoint(found[-1], ALGORITHMS[config.algorithm])
+    if model.num_timesteps > config.total_steps:
+        raise ConfigError(
+            f"resume: total_steps={config.total_steps:,}, but the run has done {model.num_timesteps:,}; raise it"
+        )
     if isinstance(model, MaskedDQN):
         model.learning_starts = model.num_timesteps + config.learning_starts
     return _learn(model, config, folder, validation, trainer)

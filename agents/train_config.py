@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from archrl.config import Config, load_config
+from archrl.config import Config, closest_match, load_config
+from archrl.errors import ConfigError
 from archrl_agents.network_config import NetworkConfig
 
 Scalar = bool | int | float | str | None
@@ -166,7 +167,7 @@ CONFIGS: dict[str, type[RunConfig]] = {"maskable_ppo": PPOConfig, "dqn": DQNConf
 
 class _Algorithm(Config):
     model_config = ConfigDict(extra="ignore")
-    algorithm: Literal["maskable_ppo", "dqn", "cma_es"]
+    algorithm: str
 
 
 def load_train_config(
@@ -178,6 +179,10 @@ def load_train_config(
         ConfigError: a key or value is not allowed, also one that belongs to the other algorithm.
     """
     algorithm = load_config(source, _Algorithm, overrides).algorithm
+    if algorithm not in CONFIGS:
+        raise ConfigError(
+            f"algorithm: got {algorithm!r}; allowed: {', '.join(CONFIGS)}{closest_match(algorithm, CONFIGS)}"
+        )
     config = load_config(source, CONFIGS[algorithm], overrides)
     assert isinstance(config, PPOConfig | DQNConfig | CMAConfig)
     return config

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from archrl.seeding import rng_for
 from archrl_agents import callback, run_folder, train
 from archrl_agents.checkpoint import checkpoints, load_policy, save_checkpoint
 from archrl_agents.policy import AgentPolicy
-from archrl_agents.train_config import DQNConfig, PPOConfig
+from archrl_agents.train_config import DQNConfig, PPOConfig, load_train_config
 
 ROOT = Path(__file__).resolve().parents[2]
 UPDATE = 8 * 16
@@ -56,7 +57,7 @@ def test_the_folder_of_a_run(finished):
     assert load_config(finished / "config.yaml", PPOConfig) == PPOConfig(**PPO)
     record = json.loads((finished / "run.json").read_text())
     assert record["command"] == "scripts/train.py --config x.yaml"
-    assert record["versions"]["torch"] == torch.__version__.partition("+")[0] or record["versions"]["torch"]
+    assert record["versions"]["torch"] == version("torch")
     monitor = load_results(str(finished))
     assert len(monitor) == 4 * UPDATE // 32
     np.testing.assert_allclose(-monitor.r, monitor.filter(regex=r"^cost_.*_usd$").sum(axis=1), rtol=1e-5)
@@ -219,3 +220,26 @@ def test_a_policy_predicts_single_and_batched_alike_and_does_not_write(finished)
     assert np.shape(single[0]) == ()
     assert all(np.array_equal(observation[key], before[key]) for key in before)
     assert (policy.name, policy.information, policy.training_seed) == ("agent", "online", 0)
+
+
+def test_a_run_that_never_began_is_no_run(tmp_path):
+    """A bad value that is only found when the agent is made, or a disk that was full: the same command works again."""
+    with pytest.raises(ConfigError, match="batch_size"):
+        train.train(PPOConfig(**PPO | {"batch_size": 100}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("name: cut short\n")
+    run_folder.prepare(tmp_path / "run", PPOConfig(**PPO), "typed")
+    assert load_config(tmp_path / "run" / "config.yaml", PPOConfig) == PPOConfig(**PPO)
+
+
+def test_resume_names_a_folder_without_a_run_and_a_length_that_is_done(tmp_path, finished):
+    with pytest.raises(ConfigError, match="no run in .*nowhere; give the folder of a run"):
+        train.resume(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="total_steps=100, but the run has done 512; raise it"):
+        train.resume(finished, ["total_steps=100"])
+
+
+def test_an_unknown_algorithm_is_named_with_the_closest():
+    with pytest.raises(ConfigError, match="algorithm: got 'maskable_pp'; .*did you mean 'maskable_ppo'"):
+        load_train_config({"algorithm": "maskable_pp"})

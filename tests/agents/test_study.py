@@ -42,6 +42,7 @@ def test_every_seed_is_trained_and_played(played: tuple[Path, Path]) -> None:
     assert set(rows["policy"]) == {"linear"}
     assert len(rows) == 4
     assert sorted(path.name for path in (root / "models").iterdir()) == ["linear-0", "linear-1"]
+    assert (results / "learning_linear.png").stat().st_size > 1000
 
 
 def test_what_is_trained_is_not_trained_again(played: tuple[Path, Path]) -> None:
