@@ -15,6 +15,7 @@ from archrl.cluster.jit import kernel
 from archrl.cluster.kernels import gpu_slots, workload
 
 NUM_FEATURES = schema.NUM_NODE_FEATURES
+FLOAT_FORMS = scores.FLOAT_FORMS
 MIN_CANDIDATES = scores.NUM_FORMS
 """Smallest K for which no heuristic's optimum can be crowded out."""
 LARGEST_UNIFORM = 1.0 - 1e-9
@@ -34,18 +35,19 @@ def fgd_change(s, b, n, u):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _best_by_rule(s, b, u, chosen):  # type: ignore[no-untyped-def]
-    """Mark in `chosen` (N,) the best feasible node of every rule and form; number of marked nodes."""
+def _best_by_rule(s, b, u, chosen, forms):  # type: ignore[no-untyped-def]
+    """Write the `forms` (N, NUM_FORMS) of feasible nodes, mark the best of each in `chosen` (N,); number of marks."""
     best, where = np.full(scores.NUM_FORMS, -np.inf), np.full(scores.NUM_FORMS, -1)
-    values = np.empty(scores.NUM_FORMS)
     feasible, table, req, now_s = s.feasible[b], s.node_table[b], s.request[b], s.clock[b, 0]
     for n in range(len(feasible)):
         if feasible[n] == 0:
             continue
+        values = forms[n]
         scores.all_forms(table[n], req, now_s, fgd_change(s, b, n, u), values)
         for form in range(scores.NUM_FORMS):
-            if values[form] > best[form]:
-                best[form], where[form] = values[form], n
+            better = values[form] > best[form]
+            best[form] = values[form] if better else best[form]
+            where[form] = n if better else where[form]
     count = 0
     for n in where:
         if n >= 0 and chosen[n] == 0:
@@ -77,24 +79,21 @@ def _fill_at_random(s, b, chosen, count, feasible):  # type: ignore[no-untyped-d
 @kernel
 def write_candidates(s, b, u, feasible):  # type: ignore[no-untyped-def]
     """Choose the candidates of the current request and write their rows and mask."""
-    chosen = np.zeros(len(s.cpu_capacity), np.int8)
-    count = _best_by_rule(s, b, u, chosen) if feasible > 0 else 0
+    nodes, places = len(s.cpu_capacity), s.candidates.shape[1]
+    chosen, forms = np.zeros(nodes, np.int8), np.empty((nodes, scores.NUM_FORMS))
+    count = _best_by_rule(s, b, u, chosen, forms) if feasible > 0 else 0
     _fill_at_random(s, b, chosen, count, feasible)
-    place, req, now_s = 0, s.request[b], s.clock[b, 0]
-    for n in range(len(chosen)):
-        if chosen[n] == 0 or place == s.candidates.shape[1]:
+    place = 0
+    for n in range(nodes):
+        if chosen[n] == 0 or place == places:
             continue
-        out = s.candidate_table[b, place]
-        out[:NUM_FEATURES] = s.node_table[b, n]
-        change = fgd_change(s, b, n, u)
-        out[NUM_FEATURES] = scores.best_fit(s.node_table[b, n], req)
-        out[NUM_FEATURES + 1] = scores.dot_product(s.node_table[b, n], req)
-        out[NUM_FEATURES + 2] = scores.gpu_packing(s.node_table[b, n], req, False)
-        out[NUM_FEATURES + 3] = scores.gpu_clustering(s.node_table[b, n], req, False)
-        out[NUM_FEATURES + 4] = scores.fgd(change)
-        out[NUM_FEATURES + 5] = scores.lifetime_alignment(s.node_table[b, n], req, now_s)
+        row, out = s.node_table[b, n], s.candidate_table[b, place]
+        for k in range(NUM_FEATURES):
+            out[k] = row[k]
+        for k in range(scores.NUM_SCORES):
+            out[NUM_FEATURES + k] = forms[n, FLOAT_FORMS[k]]
         s.candidates[b, place], s.mask[b, place] = n, 1
         place += 1
-    for rest in range(place, s.candidates.shape[1]):
+    for rest in range(place, places):
         s.candidates[b, rest], s.mask[b, rest] = -1, 0
         s.candidate_table[b, rest] = 0.0

@@ -116,35 +116,38 @@ def take_whole(gpu_free, gpu_count):  # type: ignore[no-untyped-def]
     return bits if missing == 0 else 0
 
 
-@kernel
-def _is_repeat(gpu_free, slot):  # type: ignore[no-untyped-def]
-    """Whether an earlier slot has as much free as `slot`."""
-    repeats = 0
-    for g in range(slot):
-        repeats += gpu_free[g] == gpu_free[slot]
-    return repeats > 0
+@inlined
+def _share_of(free, mix, unusable):  # type: ignore[no-untyped-def]
+    """What a slot in use with `free` milli-GPU adds to F_n."""
+    return free * unusable[mix.shared[free & LAST_SHARED]]
 
 
 @kernel
 def best_fgd_slot(gpu_free, milli, mix, unusable, before, integer):  # type: ignore[no-untyped-def]
     """Slot of a shared request with the least F_n afterwards, and that F_n. Ties: lowest slot; -1 when none fits.
 
-    With `integer` the published integer score decides, so slots within one score point tie.
+    With `integer` the published integer score decides, so slots within one score point tie. Taking a share changes
+    what one slot adds to F_n, and for an empty slot also the number of empty ones.
     """
-    best, best_after, best_score = -1, np.inf, -1
+    idle, rest = 0, 0.0
     for g in range(MAX_GPUS_PER_NODE):
-        free = gpu_free[g]
-        if free < milli or _is_repeat(gpu_free, g):
+        free = int(gpu_free[g])
+        idle += free == GPU_MILLI
+        rest += _share_of(free, mix, unusable) if free < GPU_MILLI else 0.0
+    all_idle = idle * GPU_MILLI * unusable[mix.whole[idle]]
+    one_less = (idle - 1) * GPU_MILLI * unusable[mix.whole[max(idle - 1, 0)]]
+    best, best_after, best_score, least = -1, np.inf, -1, np.inf
+    for g in range(MAX_GPUS_PER_NODE):
+        free = int(gpu_free[g])
+        if free < milli:
             continue
-        gpu_free[g] = free - milli
-        after = fragmentation(gpu_free, mix, unusable)
-        gpu_free[g] = free
-        if integer:
-            score = integer_score(round((after - before) * ROUNDING) / ROUNDING)
-            if score > best_score:
-                best, best_after, best_score = g, after, score
-        elif after < best_after - 1.0 / ROUNDING:
-            best, best_after = g, after
+        others = rest - _share_of(free, mix, unusable) + all_idle if free < GPU_MILLI else rest + one_less
+        after = others + _share_of(int(free - milli), mix, unusable)
+        if after >= least - 1.0 / ROUNDING:
+            continue
+        least, score = after, integer_score(round((after - before) * ROUNDING) / ROUNDING) if integer else -1
+        if not integer or score > best_score:
+            best, best_after, best_score = g, after, score
     return best, best_after
 
 

@@ -18,6 +18,8 @@ from archrl.cluster.jit import inlined
 
 DISTANCE = 4
 """Rows between two stages; measured: 2 to 6 are alike."""
+CACHE_LINE = 64
+FEW_NODES = 256
 NODE, LEAVER = schema.NODE, schema.LEAVER
 
 
@@ -49,6 +51,25 @@ def _touch_node(s, b, n):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _touch_all(array, first, count):  # type: ignore[no-untyped-def]
+    """`count` elements from `first` on, line by line."""
+    step = CACHE_LINE // array.itemsize
+    for k in range(0, count, step):
+        _touch(array, first + k)
+
+
+@inlined
+def _touch_tables(s, b):  # type: ignore[no-untyped-def]
+    """What choosing candidates for the row's next request reads of all nodes."""
+    nodes, shapes, i = s.version.shape[1], s.fgd_score.shape[1], s.cursor[b] + 1
+    if i < s.n_requests[b]:
+        shape = s.spec_shape[s.request_int[b, i, schema.SPEC]]
+        _touch_all(s.fgd_version, (b * shapes + shape) * nodes, nodes)
+        _touch_all(s.fgd_score, (b * shapes + shape) * nodes, nodes)
+        _touch_all(s.node_table, b * nodes * s.node_table.shape[2], nodes * s.node_table.shape[2])
+
+
+@inlined
 def prefetch(s, b, actions):  # type: ignore[no-untyped-def]
     """Three stages for the rows `b` + 3, 2 and 1 times `DISTANCE`."""
     rows, places = len(actions), s.request_int.shape[1]
@@ -69,3 +90,5 @@ def prefetch(s, b, actions):  # type: ignore[no-untyped-def]
         n = s.request_int[near, int(s.departure[near, s.departed[near], LEAVER]), NODE]
         if n >= 0:
             _touch_node(s, near, n)
+    if 0 < s.version.shape[1] <= FEW_NODES and b + 1 < rows:
+        _touch_tables(s, b + 1)

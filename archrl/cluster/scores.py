@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from archrl.cluster import schema
 from archrl.cluster.jit import inlined, kernel
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE
@@ -45,6 +47,8 @@ CPU, GPU, GPU_COUNT, LIVE, EMPTY_AT = (
 REQ_CPU, REQ_GPUS, REQ_MILLI = schema.REQ_CPU, schema.REQ_GPU_COUNT, schema.REQ_GPU_MILLI
 REQ_LIFETIME, REQ_CLASS = schema.REQ_LIFETIME, schema.REQ_SIZE_CLASS
 NUM_CLASSES = schema.NUM_SIZE_CLASSES
+NO_SLOT_FREE = 2.0 * GPU_MILLI
+"""Stands for the free milli-GPU of a slot that does not exist: more than any slot has."""
 
 
 @inlined
@@ -57,42 +61,81 @@ def free_gpu(row):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def best_fit_of(free, row, req):  # type: ignore[no-untyped-def]
+    """`best_fit` of a node with `free` milli-GPU."""
+    cpu = (row[CPU] - req[REQ_CPU]) / REFERENCE_CPU_MILLI
+    gpu = (free - req[REQ_GPUS] * req[REQ_MILLI]) / REFERENCE_GPU_MILLI
+    return 100.0 * (1.0 - (0.5 * cpu + 0.5 * gpu))
+
+
+@inlined
 def best_fit(row, req):  # type: ignore[no-untyped-def]
     """100 (1 - sum_k w_k (free_k - need_k) / reference_k), k = CPU, GPU, w = 1/2: least left over."""
-    cpu = (row[CPU] - req[REQ_CPU]) / REFERENCE_CPU_MILLI
-    gpu = (free_gpu(row) - req[REQ_GPUS] * req[REQ_MILLI]) / REFERENCE_GPU_MILLI
-    return 100.0 * (1.0 - (0.5 * cpu + 0.5 * gpu))
+    return best_fit_of(free_gpu(row), row, req)
+
+
+@inlined
+def dot_product_of(free, row, req):  # type: ignore[no-untyped-def]
+    """`dot_product` of a node with `free` milli-GPU."""
+    cpu = row[CPU] / REFERENCE_CPU_MILLI * (req[REQ_CPU] / REFERENCE_CPU_MILLI)
+    gpu = free / REFERENCE_GPU_MILLI * (req[REQ_GPUS] * req[REQ_MILLI] / REFERENCE_GPU_MILLI)
+    return 100.0 * (1.0 - (cpu + gpu) / 2.0)
 
 
 @inlined
 def dot_product(row, req):  # type: ignore[no-untyped-def]
     """100 (1 - <free, need> / 2), normalised by the reference node (Tetris alignment, inverted as in the artifact)."""
-    cpu = row[CPU] / REFERENCE_CPU_MILLI * (req[REQ_CPU] / REFERENCE_CPU_MILLI)
-    gpu = free_gpu(row) / REFERENCE_GPU_MILLI * (req[REQ_GPUS] * req[REQ_MILLI] / REFERENCE_GPU_MILLI)
-    return 100.0 * (1.0 - (cpu + gpu) / 2.0)
+    return dot_product_of(free_gpu(row), row, req)
+
+
+@inlined
+def _idle_and_tightest(row, milli):  # type: ignore[no-untyped-def]
+    """Empty slots, and the least free milli-GPU of a slot that holds `milli` (2000: none). Absent slots have 0 free."""
+    idle, tightest = 0, NO_SLOT_FREE
+    for g in range(MAX_GPUS_PER_NODE):
+        free = row[GPU + g]
+        idle += free == GPU_MILLI
+        tightest = min(tightest, free if free >= milli else NO_SLOT_FREE)
+    return idle, tightest
+
+
+@inlined
+def _packing(row, req, slots, integer):  # type: ignore[no-untyped-def]
+    """`gpu_packing` of a request that wants GPU, given `_idle_and_tightest`."""
+    idle, tightest = slots
+    third = 33.0 if integer else 100.0 / 3.0
+    if idle == row[GPU_COUNT]:
+        return max(third - idle, float(idle))
+    if tightest == GPU_MILLI:
+        return max(50.0 - req[REQ_GPUS], third)
+    left = tightest * 100.0 / GPU_MILLI
+    used = np.floor(np.floor(left) / 10.0) if integer else left / 10.0
+    return max(100.0 - used, 50.0)
 
 
 @inlined
 def gpu_packing(row, req, integer):  # type: ignore[no-untyped-def]
     """Slots in use first (50..100), then empty slots of a node in use (33..50), then empty nodes (0..33)."""
-    gpus, milli = int(req[REQ_GPUS]), req[REQ_MILLI]
-    if gpus == 0:
+    if req[REQ_GPUS] == 0:
         return 0.0
-    idle, tightest = 0, 2.0 * GPU_MILLI
-    for g in range(MAX_GPUS_PER_NODE):
-        free = row[GPU + g]
-        if g < row[GPU_COUNT] and free == GPU_MILLI:
-            idle += 1
-        if g < row[GPU_COUNT] and free >= milli and free < tightest:
-            tightest = free
-    third = 33.0 if integer else 100.0 / 3.0
-    if idle == row[GPU_COUNT]:
-        return max(third - idle, float(idle))
-    if tightest == GPU_MILLI:
-        return max(50.0 - gpus, third)
-    left = tightest * 100.0 / GPU_MILLI
-    used = float(math.floor(math.floor(left) / 10.0)) if integer else left / 10.0
-    return max(100.0 - used, 50.0)
+    return _packing(row, req, _idle_and_tightest(row, req[REQ_MILLI]), integer)
+
+
+@inlined
+def _cluster_band(row, req):  # type: ignore[no-untyped-def]
+    """Lower end of the band of `gpu_clustering`."""
+    kinds, same = 0, 0
+    for c in range(1, NUM_CLASSES):
+        live = row[LIVE + c] > 0
+        kinds += live
+        same += live & (req[REQ_CLASS + c] > 0)
+    return 25.0 * (2 * (same > 0) + ((kinds == 0) | ((same > 0) & (kinds == 1))))
+
+
+@inlined
+def _fullness(free):  # type: ignore[no-untyped-def]
+    """Place within a band of `gpu_clustering`, 0..25."""
+    return 25.0 * (REFERENCE_GPU_MILLI - free) / REFERENCE_GPU_MILLI
 
 
 @inlined
@@ -103,17 +146,8 @@ def gpu_clustering(row, req, integer):  # type: ignore[no-untyped-def]
     """
     if req[REQ_GPUS] == 0:
         return 0.0
-    kinds, same = 0, False
-    for c in range(1, NUM_CLASSES):
-        if row[LIVE + c] > 0:
-            kinds += 1
-            same = same or req[REQ_CLASS + c] > 0
-    within = 25.0 * (REFERENCE_GPU_MILLI - free_gpu(row)) / REFERENCE_GPU_MILLI
-    if integer:
-        within = float(math.floor(within))
-    if same:
-        return within + (75.0 if kinds == 1 else 50.0)
-    return within + (25.0 if kinds == 0 else 0.0)
+    within = _fullness(free_gpu(row))
+    return _cluster_band(row, req) + (np.floor(within) if integer else within)
 
 
 @inlined
@@ -123,13 +157,18 @@ def fgd(change):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def extension_s(row, req, now_s):  # type: ignore[no-untyped-def]
+    """Seconds by which the request moves the time at which the node is predicted to become empty."""
+    return max(0.0, now_s + req[REQ_LIFETIME] - max(row[EMPTY_AT], now_s))
+
+
+@inlined
 def lifetime_alignment(row, req, now_s):  # type: ignore[no-untyped-def]
     """Least extension of the time at which the node is predicted to become empty (after LAVA), then best fit.
 
     One best-fit point weighs as much as one second of extension.
     """
-    leaves = now_s + req[REQ_LIFETIME]
-    return best_fit(row, req) - max(0.0, leaves - max(row[EMPTY_AT], now_s))
+    return best_fit(row, req) - extension_s(row, req, now_s)
 
 
 @inlined
@@ -155,17 +194,25 @@ def score(rule, row, req, now_s, change, integer):  # type: ignore[no-untyped-de
 
 NUM_FORMS = 14
 """Rules in float and, where it differs, integer form; the order is that of `all_forms`."""
+FLOAT_FORMS = (1, 5, 7, 9, 11, 13)
+"""Where the forms hold the `SCORES`."""
 
 
-@kernel
+@inlined
 def all_forms(row, req, now_s, change, out):  # type: ignore[no-untyped-def]
-    """Write the scores of every rule and form for one node into `out` (NUM_FORMS,)."""
-    fit, dot, drop = best_fit(row, req), dot_product(row, req), fgd(change)
+    """Write the scores of every rule and form for one node into `out` (NUM_FORMS,); the same numbers as `score`."""
+    free = free_gpu(row)
+    fit, dot, drop = best_fit_of(free, row, req), dot_product_of(free, row, req), fgd(change)
+    packing, packing_integer, band, within = 0.0, 0.0, 0.0, 0.0
+    if req[REQ_GPUS] > 0:
+        slots = _idle_and_tightest(row, req[REQ_MILLI])
+        packing, packing_integer = _packing(row, req, slots, False), _packing(row, req, slots, True)
+        band, within = _cluster_band(row, req), _fullness(free)
     out[0] = 0.0
-    out[1], out[2] = fit, math.floor(fit)
-    out[3], out[4] = 100.0 - fit, math.floor(100.0 - fit)
-    out[5], out[6] = dot, math.floor(dot)
-    out[7], out[8] = gpu_packing(row, req, False), gpu_packing(row, req, True)
-    out[9], out[10] = gpu_clustering(row, req, False), gpu_clustering(row, req, True)
-    out[11], out[12] = drop, math.floor(drop)
-    out[13] = lifetime_alignment(row, req, now_s)
+    out[1], out[2] = fit, np.floor(fit)
+    out[3], out[4] = 100.0 - fit, np.floor(100.0 - fit)
+    out[5], out[6] = dot, np.floor(dot)
+    out[7], out[8] = packing, packing_integer
+    out[9], out[10] = band + within, band + np.floor(within)
+    out[11], out[12] = drop, np.floor(drop)
+    out[13] = fit - extension_s(row, req, now_s)
