@@ -110,7 +110,7 @@ _compile = kernel_of(__file__)
 
 @_compile
 def _log_hours(seconds):  # type: ignore[no-untyped-def]
-    return math.log1p(seconds / SECONDS_PER_HOUR) / LOG_HOURS if seconds > 0.0 else 0.0
+    return math.log(1.0 + seconds / SECONDS_PER_HOUR) / LOG_HOURS if seconds > 0.0 else 0.0
 
 
 @_compile

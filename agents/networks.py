@@ -21,6 +21,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor, nn
+from torch.distributions import Categorical
 
 from archrl.errors import ConfigError
 from archrl_agents.features import CONTEXT_INPUTS, build_inputs, node_width, score_names
@@ -64,7 +65,7 @@ class NodeNetwork(nn.Module):
     def parts(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """What is learned of the logits (B, M + 1), values (B, 1), and the prior (B, M + 1), 0 at its best node."""
         inputs = build_inputs(observation)
-        encoded = torch.relu_(self.node_in(inputs.nodes) + self.context_in(inputs.context).unsqueeze(1))
+        encoded = self.node_in(inputs.nodes).add_(self.context_in(inputs.context).unsqueeze(1)).relu_()
         mean = encoded.mean(dim=1) if "candidates" not in observation else _mean(encoded, inputs.exists)
         most = encoded.max(dim=1).values
         context = torch.relu(self.pooled(torch.cat([mean, most, inputs.context], dim=-1)))
@@ -137,18 +138,17 @@ class NodePolicy(MaskableActorCriticPolicy):
         self.network = NodeNetwork(self.observation_space, NetworkConfig(**self.network_kwargs))
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
-    def _distribution(self, observation: dict[str, Tensor]) -> tuple[MaskableDistribution, Tensor]:
+    def _distribution(self, observation: dict[str, Tensor]) -> tuple[Categorical, Tensor]:
         logits, values = self.network(observation)
-        distribution = self.action_dist.proba_distribution(action_logits=logits)
-        distribution.apply_masking(usable_actions(observation, self.network.config))
-        return distribution, values
+        usable = usable_actions(observation, self.network.config)
+        return Categorical(logits=torch.where(usable, logits, MASKED), validate_args=False), values
 
     def forward(
         self, obs: dict[str, Tensor], deterministic: bool = False, action_masks: Any = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Actions (B,), values (B, 1) and log-probabilities (B,)."""
         distribution, values = self._distribution(obs)
-        actions = distribution.get_actions(deterministic=deterministic)
+        actions = distribution.logits.argmax(dim=1) if deterministic else distribution.sample()
         return actions, values, distribution.log_prob(actions)
 
     def evaluate_actions(
@@ -160,7 +160,9 @@ class NodePolicy(MaskableActorCriticPolicy):
 
     def get_distribution(self, obs: dict[str, Tensor], action_masks: Any = None) -> MaskableDistribution:
         """Distribution over the allowed actions."""
-        return self._distribution(obs)[0]
+        distribution = self.action_dist.proba_distribution(action_logits=self.network(obs)[0])
+        distribution.apply_masking(usable_actions(obs, self.network.config))
+        return distribution
 
     def predict_values(self, obs: dict[str, Tensor]) -> Tensor:
         """Values (B, 1)."""

@@ -14,7 +14,7 @@ from archrl.envs.placement_make import make_task
 from archrl.evaluation.speed import Case, Clock, Measure, Target
 from archrl.evaluation.speed_cases import ratio
 from archrl_agents.networks import NodePolicy
-from archrl_agents.train import make_agent
+from archrl_agents.train import make_agent, start_rows
 from archrl_agents.train_config import PPOConfig, load_train_config
 from archrl_agents.vec_env import BatchVecEnv
 
@@ -37,13 +37,18 @@ class _TimedVecEnv(BatchVecEnv):
 
 
 def batch_training(config: PPOConfig) -> Callable[[], Measure]:
-    """Training on 256 rows with the hyper-parameters of a configuration; the first update is not timed."""
+    """Training on 256 rows with the hyper-parameters of a configuration.
+
+    The rows are spread over an episode, as training does it, so that every update holds the same share of full and
+    empty clusters and of resets. The first update is not timed.
+    """
 
     def prepare() -> Measure:
-        env = _TimedVecEnv(make_task(config.preset, "train", **config.env), ROWS, reward_divisor=100.0)
+        env = _TimedVecEnv(make_task(config.preset, "train", **config.env), ROWS)
         env.seed(config.seed)
         model = make_agent(config, env)
-        model.learn(config.n_steps * ROWS)
+        start_rows(model, env, config)
+        model.learn(config.n_steps * ROWS, reset_num_timesteps=False)
 
         def run(clock: Clock) -> tuple[float, dict[str, float]]:
             env.step_wall_s, steps = 0.0, UPDATES * config.n_steps * ROWS
@@ -84,7 +89,7 @@ def single_training(config: PPOConfig, same: bool) -> Callable[[], Measure]:
 
 def training_cases(file: str) -> tuple[tuple[Case, ...], tuple[Target, ...]]:
     """Cases and targets for the configuration in `file`, on `small` with 256 rows."""
-    loaded = load_train_config(file, [f"num_envs={ROWS}", "stagger=false", "preset=small"])
+    loaded = load_train_config(file, [f"num_envs={ROWS}", "preset=small"])
     assert isinstance(loaded, PPOConfig)
     batch = f"MaskablePPO on small, {ROWS} rows"
     one, defaults = "MaskablePPO on one gym.make, same settings", "MaskablePPO on one gym.make, library defaults"

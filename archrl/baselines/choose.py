@@ -63,7 +63,7 @@ def choose_rows(form, seen, uniform, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def fgd_rows(integer, seen, uniform, mix, out):  # type: ignore[no-untyped-def]
-    """FGD's node of every row, computed afresh. The observed nodes are changed and restored."""
+    """FGD's node of every row, computed afresh."""
     nodes, request, clock, mask = _borrowed(seen)
     values = np.empty(nodes.shape[1])
     for b in range(len(out)):

@@ -10,12 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from archrl.cluster import schema, scores
-from archrl.cluster.fragmentation import fragmentation_change
+from archrl.cluster.fragmentation import change_from
 from archrl.cluster.jit import kernel
 from archrl.cluster.kernels import gpu_slots, workload
 
 NUM_FEATURES = schema.NUM_NODE_FEATURES
-FLOAT_FORMS = scores.FLOAT_FORMS
 MIN_CANDIDATES = scores.NUM_FORMS
 """Smallest K for which no heuristic's optimum can be crowded out."""
 LARGEST_UNIFORM = 1.0 - 1e-9
@@ -23,27 +22,26 @@ LARGEST_UNIFORM = 1.0 - 1e-9
 
 
 @kernel
-def fgd_change(s, b, n, u):  # type: ignore[no-untyped-def]
-    """Fragmentation change (milli-GPU) of placing specification `u` on node `n`, cached until the node changes."""
+def fgd_score(s, b, n, u):  # type: ignore[no-untyped-def]
+    """FGD's float score of placing specification `u` on node `n`, cached until the node changes."""
     shape = s.spec_shape[u]
     if s.fgd_version[b, shape, n] != s.version[b, n]:
         node = (s.cpu_free[b, n], gpu_slots(s, b, n), s.gpu_type[n])
         need = (s.spec_cpu[u], s.spec_gpus[u], s.spec_milli[u])
-        s.fgd_score[b, shape, n] = fragmentation_change(node, need, workload(s), False)
+        s.fgd_score[b, shape, n] = scores.fgd(change_from(s.fragmentation[b, n], node, need, workload(s), False))
         s.fgd_version[b, shape, n] = s.version[b, n]
     return s.fgd_score[b, shape, n]
 
 
 @kernel
-def _best_by_rule(s, b, u, chosen, forms):  # type: ignore[no-untyped-def]
-    """Write the `forms` (N, NUM_FORMS) of feasible nodes, mark the best of each in `chosen` (N,); number of marks."""
+def _mark_best(s, b, u, chosen):  # type: ignore[no-untyped-def]
+    """Mark in `chosen` (N,) the best feasible node of every rule and form; number of marked nodes."""
     best, where = np.full(scores.NUM_FORMS, -np.inf), np.full(scores.NUM_FORMS, -1)
-    feasible, table, req, now_s = s.feasible[b], s.node_table[b], s.request[b], s.clock[b, 0]
+    values, feasible, req, now_s = np.empty(scores.NUM_FORMS), s.feasible[b], s.request[b], s.clock[b, 0]
     for n in range(len(feasible)):
         if feasible[n] == 0:
             continue
-        values = forms[n]
-        scores.all_forms(table[n], req, now_s, fgd_change(s, b, n, u), values)
+        scores.all_forms(s.node_table[b, n], req, now_s, fgd_score(s, b, n, u), values)
         for form in range(scores.NUM_FORMS):
             better = values[form] > best[form]
             best[form] = values[form] if better else best[form]
@@ -62,7 +60,7 @@ def _fill_at_random(s, b, chosen, count, feasible):  # type: ignore[no-untyped-d
 
     Of r nodes left and m places, those with ranks floor((u + k) r / m), k = 0..m-1, are taken.
     """
-    places, left = min(s.candidates.shape[1], feasible) - count, feasible - count
+    places, left = s.candidates.shape[1] - count, feasible - count
     uniform = min(float(s.uniform[b, s.cursor[b]]), LARGEST_UNIFORM)
     rank, taken = 0, 0
     for n in range(len(chosen)):
@@ -77,21 +75,26 @@ def _fill_at_random(s, b, chosen, count, feasible):  # type: ignore[no-untyped-d
 
 
 @kernel
-def write_candidates(s, b, u, feasible):  # type: ignore[no-untyped-def]
-    """Choose the candidates of the current request and write their rows and mask."""
-    nodes, places = len(s.cpu_capacity), s.candidates.shape[1]
-    chosen, forms = np.zeros(nodes, np.int8), np.empty((nodes, scores.NUM_FORMS))
-    count = _best_by_rule(s, b, u, chosen, forms) if feasible > 0 else 0
+def _choose(s, b, u, feasible):  # type: ignore[no-untyped-def]
+    """Which nodes are candidates, (N,), when more than K of them are feasible."""
+    chosen = np.zeros(len(s.cpu_capacity), np.int8)
+    count = _mark_best(s, b, u, chosen)
     _fill_at_random(s, b, chosen, count, feasible)
-    place = 0
-    for n in range(nodes):
-        if chosen[n] == 0 or place == places:
+    return chosen
+
+
+@kernel
+def write_candidates(s, b, u, feasible):  # type: ignore[no-untyped-def]
+    """Choose the candidates of the current request, all feasible nodes if they are few, and write rows and mask."""
+    places, place, req, now_s = s.candidates.shape[1], 0, s.request[b], s.clock[b, 0]
+    chosen = s.feasible[b] if feasible <= places else _choose(s, b, u, feasible)
+    for n in range(len(chosen)):
+        if chosen[n] == 0:
             continue
         row, out = s.node_table[b, n], s.candidate_table[b, place]
         for k in range(NUM_FEATURES):
             out[k] = row[k]
-        for k in range(scores.NUM_SCORES):
-            out[NUM_FEATURES + k] = forms[n, FLOAT_FORMS[k]]
+        scores.float_scores(row, req, now_s, fgd_score(s, b, n, u), out[NUM_FEATURES:])
         s.candidates[b, place], s.mask[b, place] = n, 1
         place += 1
     for rest in range(place, places):

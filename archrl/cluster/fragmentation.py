@@ -80,15 +80,34 @@ def unusable_shares(cpu_free, gpu_type, mix):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def fragmentation(gpu_free, mix, unusable):  # type: ignore[no-untyped-def]
-    """F_n in milli-GPU of the slots `gpu_free` (S,), given `unusable` from `unusable_shares`."""
-    total, idle = 0.0, 0
+def _share_of(free, mix, unusable):  # type: ignore[no-untyped-def]
+    """What a slot in use with `free` milli-GPU adds to F_n."""
+    return free * unusable[mix.shared[free & LAST_SHARED]]
+
+
+@inlined
+def _share_of_idle(idle, mix, unusable):  # type: ignore[no-untyped-def]
+    """What `idle` empty slots together add to F_n."""
+    return idle * GPU_MILLI * unusable[mix.whole[idle]]
+
+
+@inlined
+def _slots_in_use(gpu_free, mix, unusable):  # type: ignore[no-untyped-def]
+    """Number of empty slots, and what those in use add to F_n."""
+    idle, in_use = 0, 0.0
     for g in range(MAX_GPUS_PER_NODE):
         free = int(gpu_free[g])
         empty = free == GPU_MILLI
         idle += empty
-        total += (0 if empty else free) * unusable[mix.shared[free & LAST_SHARED]]
-    return total + idle * GPU_MILLI * unusable[mix.whole[idle]]
+        in_use += _share_of(0 if empty else free, mix, unusable)
+    return idle, in_use
+
+
+@inlined
+def fragmentation(gpu_free, mix, unusable):  # type: ignore[no-untyped-def]
+    """F_n in milli-GPU of the slots `gpu_free` (S,), given `unusable` from `unusable_shares`."""
+    idle, in_use = _slots_in_use(gpu_free, mix, unusable)
+    return in_use + _share_of_idle(idle, mix, unusable)
 
 
 @inlined
@@ -116,12 +135,6 @@ def take_whole(gpu_free, gpu_count):  # type: ignore[no-untyped-def]
     return bits if missing == 0 else 0
 
 
-@inlined
-def _share_of(free, mix, unusable):  # type: ignore[no-untyped-def]
-    """What a slot in use with `free` milli-GPU adds to F_n."""
-    return free * unusable[mix.shared[free & LAST_SHARED]]
-
-
 @kernel
 def best_fgd_slot(gpu_free, milli, mix, unusable, before, integer):  # type: ignore[no-untyped-def]
     """Slot of a shared request with the least F_n afterwards, and that F_n. Ties: lowest slot; -1 when none fits.
@@ -129,19 +142,14 @@ def best_fgd_slot(gpu_free, milli, mix, unusable, before, integer):  # type: ign
     With `integer` the published integer score decides, so slots within one score point tie. Taking a share changes
     what one slot adds to F_n, and for an empty slot also the number of empty ones.
     """
-    idle, rest = 0, 0.0
-    for g in range(MAX_GPUS_PER_NODE):
-        free = int(gpu_free[g])
-        idle += free == GPU_MILLI
-        rest += _share_of(free, mix, unusable) if free < GPU_MILLI else 0.0
-    all_idle = idle * GPU_MILLI * unusable[mix.whole[idle]]
-    one_less = (idle - 1) * GPU_MILLI * unusable[mix.whole[max(idle - 1, 0)]]
+    idle, in_use = _slots_in_use(gpu_free, mix, unusable)
+    all_idle, one_less = _share_of_idle(idle, mix, unusable), _share_of_idle(max(idle - 1, 0), mix, unusable)
     best, best_after, best_score, least = -1, np.inf, -1, np.inf
     for g in range(MAX_GPUS_PER_NODE):
         free = int(gpu_free[g])
         if free < milli:
             continue
-        others = rest - _share_of(free, mix, unusable) + all_idle if free < GPU_MILLI else rest + one_less
+        others = in_use - _share_of(free, mix, unusable) + all_idle if free < GPU_MILLI else in_use + one_less
         after = others + _share_of(int(free - milli), mix, unusable)
         if after >= least - 1.0 / ROUNDING:
             continue
@@ -152,17 +160,19 @@ def best_fgd_slot(gpu_free, milli, mix, unusable, before, integer):  # type: ign
 
 
 @kernel
-def _whole_after(gpu_free, gpus, mix, unusable):  # type: ignore[no-untyped-def]
-    """F_n after the first `gpus` empty slots were taken."""
-    bits = take_whole(gpu_free, gpus)
-    for g in range(MAX_GPUS_PER_NODE):
-        if (bits >> g) & 1:
-            gpu_free[g] -= GPU_MILLI
-    after = fragmentation(gpu_free, mix, unusable)
-    for g in range(MAX_GPUS_PER_NODE):
-        if (bits >> g) & 1:
-            gpu_free[g] += GPU_MILLI
-    return after
+def change_from(before, node, need, mix, integer):  # type: ignore[no-untyped-def]
+    """As `fragmentation_change`, of a node with fragmentation `before`."""
+    cpu_free, gpu_free, gpu_type = node
+    cpu, gpus, milli = need
+    if gpu_type < 0:
+        return 0.0
+    unusable = unusable_shares(cpu_free - cpu, gpu_type, mix)
+    if gpus == 1 and milli < GPU_MILLI:
+        after = best_fgd_slot(gpu_free, milli, mix, unusable, before, integer)[1]
+    else:
+        idle, in_use = _slots_in_use(gpu_free, mix, unusable)
+        after = in_use + _share_of_idle(max(idle - gpus, 0), mix, unusable)
+    return round((after - before) * ROUNDING) / ROUNDING
 
 
 @kernel
@@ -170,19 +180,9 @@ def fragmentation_change(node, need, mix, integer):  # type: ignore[no-untyped-d
     """Change of F_n (milli-GPU) when a request is placed on a node that holds it.
 
     `node` is (cpu_free, gpu_free, gpu_type), `need` (cpu, gpus, milli). A shared request takes its best FGD slot, whole
-    GPUs the first empty slots. `gpu_free` is restored on return.
+    GPUs empty slots.
     """
-    cpu_free, gpu_free, gpu_type = node
-    cpu, gpus, milli = need
-    if gpu_type < 0:
-        return 0.0
-    before = node_fragmentation(cpu_free, gpu_free, gpu_type, mix)
-    unusable = unusable_shares(cpu_free - cpu, gpu_type, mix)
-    if gpus == 1 and milli < GPU_MILLI:
-        after = best_fgd_slot(gpu_free, milli, mix, unusable, before, integer)[1]
-    else:
-        after = _whole_after(gpu_free, gpus, mix, unusable)
-    return round((after - before) * ROUNDING) / ROUNDING
+    return change_from(node_fragmentation(node[0], node[1], node[2], mix), node, need, mix, integer)
 
 
 @inlined

@@ -57,10 +57,14 @@ def update_node(s, b, n):  # type: ignore[no-untyped-def]
     row, slots = s.node_table[b, n], gpu_slots(s, b, n)
     s.gpu_room[b, n] = gpu_room(slots)
     row[COL_CPU], row[COL_MEM] = s.cpu_free[b, n], s.mem_free[b, n]
-    if s.params[TRACK_FRAG] != 0.0:
-        row[COL_FRAG] = node_fragmentation(s.cpu_free[b, n], slots, s.gpu_type[n], workload(s))
-    if s.version.shape[1] > 0:
-        s.version[b, n] += 1
+    scored = s.version.shape[1] > 0
+    if scored or s.params[TRACK_FRAG] != 0.0:
+        fragmentation = node_fragmentation(s.cpu_free[b, n], slots, s.gpu_type[n], workload(s))
+        if s.params[TRACK_FRAG] != 0.0:
+            row[COL_FRAG] = fragmentation
+        if scored:
+            s.fragmentation[b, n] = fragmentation
+            s.version[b, n] += 1
 
 
 @inlined

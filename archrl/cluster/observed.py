@@ -57,7 +57,7 @@ def node_cache(rows: int, nodes: int, old: NodeCache | None = None) -> NodeCache
 
 @kernel
 def change_of(row, request, mix, integer):  # type: ignore[no-untyped-def]
-    """Fragmentation change (milli-GPU) of placing `request` on the node `row`; slots are restored on return."""
+    """Fragmentation change (milli-GPU) of placing `request` on the node `row`."""
     node = (row[CPU], row[GPU : GPU + MAX_GPUS_PER_NODE], int(row[GPU_TYPE]))
     need = (request[REQ_CPU], int(request[REQ_GPUS]), request[REQ_MILLI])
     return fragmentation_change(node, need, mix, integer)

@@ -192,17 +192,27 @@ def score(rule, row, req, now_s, change, integer):  # type: ignore[no-untyped-de
     return float(math.floor(value)) if integer and rule != LIFETIME else value
 
 
+@inlined
+def float_scores(row, req, now_s, drop, out):  # type: ignore[no-untyped-def]
+    """Write the `SCORES` of one node into `out` (NUM_SCORES,), the same numbers as `score`; `drop` is that of FGD."""
+    free, packing, clustering = free_gpu(row), 0.0, 0.0
+    if req[REQ_GPUS] > 0:
+        packing = _packing(row, req, _idle_and_tightest(row, req[REQ_MILLI]), False)
+        clustering = _cluster_band(row, req) + _fullness(free)
+    fit = best_fit_of(free, row, req)
+    out[0], out[1], out[2], out[3] = fit, dot_product_of(free, row, req), packing, clustering
+    out[4], out[5] = drop, fit - extension_s(row, req, now_s)
+
+
 NUM_FORMS = 14
 """Rules in float and, where it differs, integer form; the order is that of `all_forms`."""
-FLOAT_FORMS = (1, 5, 7, 9, 11, 13)
-"""Where the forms hold the `SCORES`."""
 
 
-@inlined
-def all_forms(row, req, now_s, change, out):  # type: ignore[no-untyped-def]
-    """Write the scores of every rule and form for one node into `out` (NUM_FORMS,); the same numbers as `score`."""
+@kernel
+def all_forms(row, req, now_s, drop, out):  # type: ignore[no-untyped-def]
+    """Write the scores of every rule and form for one node into `out` (NUM_FORMS,); otherwise as `float_scores`."""
     free = free_gpu(row)
-    fit, dot, drop = best_fit_of(free, row, req), dot_product_of(free, row, req), fgd(change)
+    fit, dot = best_fit_of(free, row, req), dot_product_of(free, row, req)
     packing, packing_integer, band, within = 0.0, 0.0, 0.0, 0.0
     if req[REQ_GPUS] > 0:
         slots = _idle_and_tightest(row, req[REQ_MILLI])

@@ -94,8 +94,9 @@ class ClusterState(NamedTuple):
     candidates: Annotated[NDArray[np.int32], "B K"]  # node indices, ascending; -1: empty place
     candidate_table: Annotated[NDArray[np.float32], "B K D"]
     version: Annotated[NDArray[np.int32], "B L"]  # counts changes of the node
+    fragmentation: Annotated[NDArray[np.float64], "B L"]  # F_n of the node, milli-GPU
     feasible: Annotated[NDArray[np.int8], "B L"]  # exact feasibility of the current request
-    fgd_score: Annotated[NDArray[np.float64], "B H L"]  # cached fragmentation change by request shape, milli-GPU
+    fgd_score: Annotated[NDArray[np.float64], "B H L"]  # cached score of FGD by request shape, 0..100
     fgd_version: Annotated[NDArray[np.int32], "B H L"]  # node version the cached score belongs to
     params: Annotated[NDArray[np.float64], "W"]  # scalars, see PARAMS
     handle: NDArray[np.int64]  # sizes and addresses, see cluster.handle

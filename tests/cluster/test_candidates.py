@@ -100,7 +100,7 @@ def test_scores_shown_are_those_of_the_observation():
         for place in range(14):
             row = state.node_table[0, state.candidates[0, place]]
             forms = np.empty(scores.NUM_FORMS)
-            scores.all_forms(row, request, now_s, 0.0, forms)
+            scores.all_forms(row, request, now_s, scores.fgd(0.0), forms)
             assert state.candidate_table[0, place, -1] == np.float32(forms[-1])
 
 
@@ -206,11 +206,12 @@ def near_tie() -> PlacementScenario:
 
 
 def test_a_near_tie_in_fragmentation_is_not_rounded_to_a_tie():
-    """The cached change keeps the 1e-6 milli-GPU to which changes are compared."""
+    """The cached score keeps the 1e-6 milli-GPU to which changes are compared."""
     scenario = near_tie()
     model = ReferenceEpisode(scenario)
     changes = [model.fgd_change(node, 0) for node in (0, 1)]
     assert 1e-6 < changes[0] - changes[1] < 1e-3
     state = fill([scenario], num_candidates=14)
-    assert state.fgd_score[0, 0].tolist() == pytest.approx(changes, abs=1e-6)
-    assert state.fgd_score[0, 0, 0] > state.fgd_score[0, 0, 1]
+    points = [100.0 / (1.0 + np.exp(change / 1000.0)) for change in changes]
+    assert state.fgd_score[0, 0].tolist() == pytest.approx(points, rel=1e-12)
+    assert state.fgd_score[0, 0, 0] < state.fgd_score[0, 0, 1]

@@ -214,7 +214,7 @@ def test_scores_equal_the_reference_on_arbitrary_clusters(data: st.DataObject):
             change = model.fgd_change(node, model.cursor)
             forms = np.empty(scores.NUM_FORMS)
             table, request = state.node_table[0, node], state.request[0]
-            scores.all_forms(table, request, float(state.now_s[0]), change, forms)
+            scores.all_forms(table, request, float(state.now_s[0]), scores.fgd(change), forms)
             for (rule, integer), value in zip(ALL_FORMS, forms, strict=True):
                 expected = REFERENCE_SCORES[rule](model, node, integer)
                 assert value == pytest.approx(expected, rel=1e-9, abs=1e-6)
