@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,13 @@ ROWS = 256
 UPDATES = 2
 SINGLE_STEPS = 2048
 ENV_SHARE = "env_share_pct"
+PRIOR = "network={score_prior: best_fit, prior_scale: 3.0, may_reject: false}"
+CHOICES = {
+    "64 nodes": ("env={}", PRIOR),
+    "16 candidates": ("env={candidates: 16}",),
+    "32 candidates": ("env={candidates: 32}",),
+}
+"""What a decision chooses from, and the fields of the configuration that differ. FGD's score needs candidates."""
 
 
 class _TimedVecEnv(BatchVecEnv):
@@ -88,18 +96,28 @@ def single_training(config: PPOConfig, same: bool) -> Callable[[], Measure]:
 
 
 def training_cases(file: str) -> tuple[tuple[Case, ...], tuple[Target, ...]]:
-    """Cases and targets for the configuration in `file`, on `small` with 256 rows."""
-    loaded = load_train_config(file, [f"num_envs={ROWS}", "preset=small"])
-    assert isinstance(loaded, PPOConfig)
-    batch = f"MaskablePPO on small, {ROWS} rows"
-    one, defaults = "MaskablePPO on one gym.make, same settings", "MaskablePPO on one gym.make, library defaults"
+    """Cases and targets for the configuration in `file`, on `small` with 256 rows, over each of `CHOICES`.
+
+    Fewer candidates leave less to learn from and so less work for the learner, but the same work for the environment,
+    which scores every node: the two targets pull in opposite directions.
+    """
+    groups = [_cases_of(file, choices, overrides) for choices, overrides in CHOICES.items()]
+    cases, targets = zip(*groups, strict=True)
+    return tuple(itertools.chain(*cases)), tuple(itertools.chain(*targets))
+
+
+def _cases_of(file: str, choices: str, overrides: tuple[str, ...]) -> tuple[tuple[Case, ...], tuple[Target, ...]]:
+    config = load_train_config(file, [f"num_envs={ROWS}", "preset=small", *overrides])
+    assert isinstance(config, PPOConfig)
+    batch, one = f"MaskablePPO, {choices}, {ROWS} rows", f"MaskablePPO, {choices}, one gym.make, same settings"
+    defaults = f"MaskablePPO, {choices}, one gym.make, library defaults"
     cases = (
-        Case(batch, "steps", batch_training(loaded)),
-        Case(one, "steps", single_training(loaded, True)),
-        Case(defaults, "steps", single_training(loaded, False)),
+        Case(batch, "steps", batch_training(config)),
+        Case(one, "steps", single_training(config, True)),
+        Case(defaults, "steps", single_training(config, False)),
     )
     share = Target(
-        "MaskablePPO, share of the environment in wall time",
+        f"MaskablePPO, {choices}, share of the environment in wall time",
         (batch,),
         lambda samples: samples[batch].extra[ENV_SHARE],
         5.0,
@@ -108,7 +126,7 @@ def training_cases(file: str) -> tuple[tuple[Case, ...], tuple[Target, ...]]:
     )
     targets = (
         share,
-        ratio("MaskablePPO, 256 rows / one gym.make with the same settings", batch, one, 20.0),
-        ratio("MaskablePPO, 256 rows / one gym.make with the library's defaults", batch, defaults, 20.0),
+        ratio(f"MaskablePPO, {choices}, {ROWS} rows / one gym.make with the same settings", batch, one, 20.0),
+        ratio(f"MaskablePPO, {choices}, {ROWS} rows / one gym.make with the library's defaults", batch, defaults, 20.0),
     )
     return cases, targets
