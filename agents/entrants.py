@@ -60,7 +60,7 @@ def _load_linear(model: Path, task: Any) -> Entrant:
 def train_or_continue(config: PPOConfig | DQNConfig | CMAConfig, folder: Path, command: str) -> Path:
     """The best model of a run: trained now, continued where it was interrupted, or taken where it is complete.
 
-    A run with another configuration in the same folder is replaced.
+    A run with another configuration, or made by other sources, is replaced.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C; a checkpoint was written, the next call continues.
@@ -70,7 +70,7 @@ def train_or_continue(config: PPOConfig | DQNConfig | CMAConfig, folder: Path, c
     from archrl_agents.evolution import can_resume
     from archrl_agents.train import resume, train
 
-    if _config_of(folder) != config:
+    if _config_of(folder) != config or not run_folder.is_from_these_sources(folder):
         return train(config, folder, command, overwrite=True)
     if isinstance(config, CMAConfig):
         return resume(folder) if can_resume(folder) else train(config, folder, command, overwrite=True)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from archrl.config import dump_config
 from archrl.errors import ArchrlError, ConfigError
-from archrl.evaluation.provenance import describe
+from archrl.evaluation.provenance import describe, sources_stamp
 from archrl.files import write_text_atomic
 from archrl_agents.train_config import RunConfig
 
 CONFIG, RECORD, MONITOR, BEST, FINAL = "config.yaml", "run.json", "monitor.csv", "best_model.zip", "final_model.zip"
+SOURCES = "sources"
+"""Field of the record."""
 BEST_LINEAR = "best_model.json"
 """Of a run by CMA-ES."""
 CHECKPOINTS, TENSORBOARD, EVALUATIONS = "checkpoints", "tensorboard", "evaluations.csv"
@@ -32,7 +34,21 @@ def prepare(folder: Path, config: RunConfig, command: str, overwrite: bool = Fal
         )
     _clear(folder)
     dump_config(config, folder / CONFIG)
-    write_text_atomic(folder / RECORD, json.dumps(describe(command), indent=2) + "\n")
+    write_text_atomic(folder / RECORD, json.dumps(describe(command) | {SOURCES: sources()}, indent=2) + "\n")
+
+
+def sources() -> str:
+    """SHA-256 over everything that decides what a training run comes to."""
+    own = sources_stamp("", package=Path(__file__).resolve().parent)
+    return f"{sources_stamp('units.py', 'seeding.py', 'scenarios', 'cluster', 'envs')[:16]}-{own[:16]}"
+
+
+def is_from_these_sources(folder: Path) -> bool:
+    """Whether the run in `folder` was made by the code as it is now."""
+    try:
+        return bool(json.loads((folder / RECORD).read_text(encoding="utf-8")).get(SOURCES) == sources())
+    except (OSError, ValueError):
+        return False
 
 
 def holds_run(folder: Path) -> bool:

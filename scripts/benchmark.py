@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Plays heuristics, integer programs, bounds and trained agents on the same held-out scenarios; writes the table.
 
 scripts/benchmark.py --config configs/experiment/placement_small.yaml --agents runs/quickstart/ppo
@@ -12,7 +13,7 @@ from typing import Annotated
 
 import tyro
 
-from archrl.evaluation.command import command_line, run_command
+from archrl.command import command_line, run_command
 
 
 def main(

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Measures what the project promises about speed, with the yardsticks in the same interleaved run, and judges it.
 
     scripts/benchmark_speed.py                         everything, a few minutes; the openb episodes need ARCHRL_DATA
@@ -15,7 +16,7 @@ from typing import Any
 
 import tyro
 
-from archrl.evaluation.command import command_line, run_command
+from archrl.command import command_line, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 

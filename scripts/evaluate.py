@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Plays one policy on held-out scenarios beside reference heuristics and prints the table.
 
 scripts/evaluate.py --policy fgd
@@ -13,7 +14,7 @@ from typing import Annotated
 
 import tyro
 
-from archrl.evaluation.command import command_line, run_command
+from archrl.command import command_line, run_command
 
 
 def main(

@@ -11,7 +11,8 @@ from typing import Literal
 
 import tyro
 
-from archrl.evaluation.command import command_line, run_command
+from archrl.command import command_line, run_command
+from archrl.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS_PER_MINUTE = {"cma": 24, "ppo": 140_000, "dqn": 120_000}
@@ -37,6 +38,8 @@ def main(
     from archrl.evaluation.quickstart import choose_data, quickstart_config
     from archrl_agents.entrants import load_agent, quick_config, train_or_continue
 
+    if not minutes > 0:
+        raise ConfigError(f"minutes: got {minutes}; allowed: above 0, such as 5")
     data = choose_data()
     print(data.line, flush=True)
     config = quickstart_config(ROOT / "configs/experiment/quickstart.yaml", data, scale, name)

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Writes docs/placement.md and the generated blocks of README.md from the sources and the committed results.
 
 scripts/render_docs.py           write what is out of date
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import tyro
 
-from archrl.evaluation.command import run_command
+from archrl.command import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Reproduces a paper: plays the runs that are missing, then writes tables, figures and a verdict for every claim.
 
 scripts/reproduce.py fgd_atc23
@@ -15,8 +16,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from archrl.command import command_line, run_command
 from archrl.errors import ConfigError
-from archrl.evaluation.command import command_line, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 SWEEP, STUDY = "sweep.yaml", "study.yaml"

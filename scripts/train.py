@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Trains an agent and writes it to runs/<name>/.
 
 scripts/train.py --config configs/agent/ppo_small.yaml --set seed=1 total_steps=500000
@@ -13,7 +14,7 @@ from typing import Annotated
 
 import tyro
 
-from archrl.evaluation.command import command_line, run_command
+from archrl.command import command_line, run_command
 
 
 def main(

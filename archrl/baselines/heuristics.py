@@ -21,7 +21,7 @@ from archrl.config import closest_match
 from archrl.errors import ConfigError
 from archrl.scenarios.placement import PodMix
 from archrl.seeding import rng_for
-from archrl.units import MAX_GPUS_PER_NODE
+from archrl.units import MAX_GPUS_PER_NODE, SECONDS_PER_HOUR
 
 Observation = Mapping[str, NDArray[Any]]
 Score = Literal["float", "integer"]
@@ -69,6 +69,14 @@ class RandomFit(Heuristic):
         uniform = self._uniform(len(out))
         for b in range(len(out)):
             out[b] = choose.pick(values, mask[b], uniform[b])
+
+
+class RejectAll(Heuristic):
+    """Rejects whatever may be rejected: what doing nothing costs. Where it may not, the first node that fits."""
+
+    def _choose(self, observation: Observation, out: NDArray[np.int64]) -> None:
+        mask = observation["action_mask"]
+        out[:] = np.where(mask[:, -1] == 1, mask.shape[1] - 1, mask.argmax(axis=1))
 
 
 class ScoreFit(Heuristic):
@@ -144,7 +152,7 @@ class CostAware(Heuristic):
         now = observation["clock"][:, :1]
         leaves = now + request[:, schema.REQ_LIFETIME, None]
         busy_until = np.maximum(nodes[:, :, schema.NODE_EMPTY_AT], now)
-        extra_usd = np.maximum(leaves - busy_until, 0.0) / 3600.0 * price
+        extra_usd = np.maximum(leaves - busy_until, 0.0) / SECONDS_PER_HOUR * price
         left = nodes[:, :, schema.NODE_CPU_FREE] / 1e6 + _free_gpu(nodes) / 1e5
         cost = np.where(mask[:, :-1] == 1, extra_usd + 1e-3 * left, np.inf)
         out[:] = cost.argmin(axis=1)
@@ -191,6 +199,7 @@ def _check_forms(score: str, tie: str) -> None:
 
 
 HEURISTICS: dict[str, Callable[..., Heuristic]] = {
+    "reject_all": lambda task, seed=0: RejectAll("reject_all", seed),
     "random": lambda task, seed=0: RandomFit("random", seed),
     **{
         rule: (lambda task, seed=0, rule=rule, **forms: ScoreFit(rule, seed=seed, **forms))

@@ -77,6 +77,25 @@ def new_solver(time_limit_s: float, threads: int = 1) -> Any:
     return solver
 
 
+def solver_of(model: Any, time_limit_s: float, threads: int = 1) -> Any:
+    """A silent solver that holds a linopy model with whole variables; linopy's own hand-over prints HiGHS's banner.
+
+    Presolve is off: that of HiGHS 1.14 calls points optimal that are not (ERGO-Code/HiGHS issues 2900, 3043, 3073 and
+    3094), so that a bound would prove nothing.
+    """
+    solver, matrices = new_solver(time_limit_s, threads), model.matrices
+    set_option(solver, "presolve", "off")
+    solver.addVars(len(matrices.c), matrices.lb, matrices.ub)
+    solver.changeColsCost(len(matrices.c), np.arange(len(matrices.c), dtype=np.int32), matrices.c)
+    whole = np.flatnonzero(matrices.vtypes != "C").astype(np.int32)
+    solver.changeColsIntegrality(len(whole), whole, np.ones(len(whole), np.uint8))
+    rows = sparse.csr_matrix(matrices.A)
+    lower = np.where(matrices.sense != "<", matrices.b, -np.inf)
+    upper = np.where(matrices.sense != ">", matrices.b, np.inf)
+    solver.addRows(len(lower), lower, upper, rows.nnz, rows.indptr, rows.indices, rows.data)
+    return solver
+
+
 def set_option(solver: Any, option: str, value: Any) -> None:
     """Set an option of HiGHS.
 

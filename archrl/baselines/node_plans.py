@@ -8,8 +8,8 @@ import numpy as np
 
 from archrl.baselines import plan_kernels as kernels
 from archrl.baselines.placement_instance import Floats, Instance, Ints, Requests
-from archrl.baselines.placement_lp import Prices
-from archrl.baselines.plan_enumeration import list_plans
+from archrl.baselines.placement_lp import Prices, seconds_left
+from archrl.baselines.plan_enumeration import list_plans, new_walk
 from archrl.errors import SolverError
 from archrl.units import GPU_MILLI, SECONDS_PER_HOUR
 
@@ -17,6 +17,8 @@ Plan = tuple[int, ...]
 """Requests that one node serves over the episode, ascending."""
 MOST_STEPS = 30_000_000
 """Decisions after which a listing of plans is given up."""
+STEPS_AT_ONCE = 100_000
+"""Decisions between two looks at the clock, some hundredths of a second."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -66,12 +68,20 @@ class PlanFinder:
         limit = float(problem.look.ahead[0] + problem.look.over_end)
         return Found(float(value), max(float(value), min(float(bound), limit)), tuple(reversed(plan)))
 
-    def all(self, profit_usd: Floats, floor_usd: float, most: int) -> list[Plan] | None:
-        """Every plan worth at least `floor_usd` to which nothing can be added at no cost; None if more than `most`."""
+    def all(self, profit_usd: Floats, floor_usd: float, most: int, deadline: float = np.inf) -> list[Plan] | None:
+        """Every plan worth at least `floor_usd` to which nothing can be added at no cost.
+
+        None if there are more than `most`, or if it takes more than `MOST_STEPS` decisions or until after `deadline`.
+        """
         candidates = np.flatnonzero(self.instance.allowed[:, self.k])
-        found = np.empty((most, len(candidates)), np.int8)
-        count = list_plans(self._problem(candidates, profit_usd), floor_usd, found, MOST_STEPS)
-        if count > most:
+        found, walk = np.empty((most, len(candidates)), np.int8), new_walk(len(candidates))
+        problem = self._problem(candidates, profit_usd)
+        for _ in range(MOST_STEPS // STEPS_AT_ONCE):
+            if walk.at[0] < 0 or walk.at[1] > most or seconds_left(deadline) == 0.0:
+                break
+            list_plans(problem, floor_usd, found, walk, STEPS_AT_ONCE)
+        count = walk.at[1]
+        if walk.at[0] >= 0 or count > most:
             return None
         rows = np.unique(found[:count] != kernels.SKIP, axis=0)
         return [tuple(candidates[row].tolist()) for row in rows if row.any()]

@@ -197,9 +197,13 @@ class RelaxationModel:
 
 
 def interval_presence(requests: Requests, grid_s: Floats) -> sparse.csr_matrix:
-    """w_it: the part of interval t in which request i is there, (P, T) sparse."""
+    """w_it: the part of interval t in which request i is there, (P, T) sparse; of an instant, whether it is there.
+
+    An interval of length 0 is that of an episode without duration (inflation), in which nothing leaves.
+    """
     begin = np.maximum(requests.arrival_s[:, None], grid_s[None, :-1])
     end = np.minimum(requests.paid_s[:, None], grid_s[None, 1:])
     length = np.diff(grid_s)
-    parts = np.divide(np.maximum(0.0, end - begin), length, out=np.zeros_like(end), where=length > 0)
+    there = (begin <= end).astype(np.float64)
+    parts = np.divide(np.maximum(0.0, end - begin), length, out=there, where=length > 0)
     return sparse.csr_matrix(parts)

@@ -34,11 +34,13 @@ from archrl.baselines.plan_exact import MOST_REQUESTS, PlanProof, prove_by_plans
 from archrl.baselines.plan_replay import greedy_plan, plan_cost, repaired_plan
 from archrl.baselines.plan_search import search_by_plans
 from archrl.baselines.solution import Solution, Status, relative_gap
-from archrl.errors import ConfigError
+from archrl.errors import ConfigError, SolverError
 from archrl.scenarios.placement import PlacementScenario
 from archrl.scenarios.toy import toy_scenario
 
 Method = Literal["auto", "plans", "milp"]
+SLACK, SLACK_USD = 1e-6, 1e-6
+"""What rounding may put a bound above a plan, relative and in $."""
 LARGEST_MODEL = 3_000_000
 """Requests x nodes x events above which "auto" does not build the program as stated."""
 
@@ -87,6 +89,7 @@ def solve_placement(
     objective = plan_cost(instance, priority, *plan)
     if objective > greedy_usd:
         plan, objective = (actions, slots), greedy_usd
+    _check_bound(proof.bound_usd, objective)
     bound = min(proof.bound_usd, objective)
     gap = relative_gap(objective, bound)
     status: Status = "optimal" if gap <= mip_gap else "time_limit" if seconds_left(deadline) == 0.0 else "feasible"
@@ -115,6 +118,15 @@ def _solve_model(instance: Instance, proof: PlanProof, settings: tuple[float, fl
         proof.actions, proof.slots, proof.objective_usd = answer.actions, answer.slots, objective
     proof.bound_usd = max(proof.bound_usd, answer.bound_usd)
     return built
+
+
+def _check_bound(bound_usd: float, objective_usd: float) -> None:
+    """A plan below the bound would mean that one of them is wrong; never hide it."""
+    if bound_usd > objective_usd + SLACK_USD + SLACK * abs(objective_usd):
+        raise SolverError(
+            f"the bound {bound_usd:.9g} $ exceeds the cost {objective_usd:.9g} $ of a plan; keep the scenario and "
+            "report it"
+        )
 
 
 def _buildable(instance: Instance) -> bool:

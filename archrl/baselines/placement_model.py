@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archrl.baselines.highs import highspy_module, set_option, solver_module
+from archrl.baselines.highs import highspy_module, set_option, solver_module, solver_of
 from archrl.baselines.placement_instance import Bools, Floats, Instance, Ints, time_grid
 from archrl.errors import SolverError
 from archrl.units import GPU_MILLI, SECONDS_PER_HOUR
@@ -136,10 +136,8 @@ class PlacementModel:
         Raises:
             SolverError: HiGHS failed.
         """
-        solver = self.model.to_highspy()
-        options = {"output_flag": False, "threads": threads, "time_limit": max(0.0, time_limit_s)}
-        for option, value in (options | {"mip_rel_gap": mip_gap}).items():
-            set_option(solver, option, value)
+        solver = solver_of(self.model, time_limit_s, threads)
+        set_option(solver, "mip_rel_gap", mip_gap)
         offset = float(self.instance.requests.value_usd.sum())
         solver.changeObjectiveOffset(offset)
         module = highspy_module()

@@ -2,7 +2,8 @@
 
 The decisive counts are the numbers of nodes of a kind in use at a time: fixing them moves the bound by node-hours,
 where fixing one plan among thousands moves nothing. Only when all counts are whole is a single plan branched on. The
-linear program keeps its basis from node to node of the tree.
+linear program keeps its basis from node to node of the tree. A node's bound is worked out from the duals by weak
+duality, so that it holds whatever the solver's tolerances are, to the rounding of the sums.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from archrl.baselines.highs import highspy_module, new_solver, set_option
 from archrl.baselines.placement_instance import Floats
-from archrl.baselines.plan_pool import Counts, Pool, Triples, counts_of
+from archrl.baselines.plan_pool import Pool, Triples, counts_of
 from archrl.errors import SolverError
 
 ROOT_ROUNDS, ROOT_CUTS = 30, 20
@@ -28,6 +29,10 @@ WHOLE = 1e-6
 
 Limits = dict[int, tuple[float, float]]
 """Bounds of count rows, by row."""
+
+
+class _OutOfTimeError(Exception):
+    """The deadline struck in the middle of a linear program."""
 
 
 class Choice(NamedTuple):
@@ -80,28 +85,35 @@ class _Tree:
 
     def root(self) -> None:
         """Cut, then leave out plans whose reduced cost proves them useless."""
-        self.program = _Program(self.pool, counts_of(self.pool), self.cuts)
-        usd, z = self._bounded({}, ROOT_ROUNDS, ROOT_CUTS)
+        self.program, self.open = _Program(self.pool, self.cuts, self.deadline), [(-np.inf, 0, {})]
+        try:
+            usd, z = self._bounded({}, ROOT_ROUNDS, ROOT_CUTS)
+        except _OutOfTimeError:
+            return
         self.open = [(usd, 0, {})]
         if z is None:
             return
         useful = self.program.reduced_usd() <= self.target_usd - usd + self.tolerance_usd
         useful[: len(self.pool.holds)] = True
         self.columns, self.pool = self.columns[useful], self.pool.keep(useful)
-        self.program = _Program(self.pool, counts_of(self.pool), self.cuts)
+        self.program = _Program(self.pool, self.cuts, self.deadline)
 
     def search(self) -> None:
         """Dive from the most promising open node to a whole solution or a dead end, again and again."""
         while self.open and self.open[0][0] < self.target_usd and time.perf_counter() < self.deadline:
-            _, _, limits = heapq.heappop(self.open)
-            node: Limits | None = limits
+            usd, _, limits = heapq.heappop(self.open)
+            node: tuple[float, Limits] | None = (usd, limits)
             while node is not None:
-                node = self._branch(node)
+                try:
+                    at, node = node, self._branch(node[1])
+                except _OutOfTimeError:
+                    heapq.heappush(self.open, (at[0], -self.solved, at[1]))
+                    node = None
         lowest = self.open[0][0] if self.open else np.inf
         self.bound_usd = min(lowest, self.target_usd)
 
-    def _branch(self, limits: Limits) -> Limits | None:
-        """Solve a node; its nearer child, or None at a leaf. The other child is kept for later."""
+    def _branch(self, limits: Limits) -> tuple[float, Limits] | None:
+        """Solve a node; its bound and nearer child, or None at a leaf. The other child is kept for later."""
         self.solved += 1
         usd, z = self._bounded(limits, NODE_ROUNDS, NODE_CUTS)
         if z is None or usd >= self.target_usd:
@@ -116,17 +128,18 @@ class _Tree:
         down, up = {**limits, row: (low, np.floor(at))}, {**limits, row: (np.ceil(at), high)}
         near, far = (up, down) if at - np.floor(at) > 0.5 else (down, up)
         heapq.heappush(self.open, (usd, self.solved, far))
-        if time.perf_counter() > self.deadline:
-            heapq.heappush(self.open, (usd, -self.solved, near))
-            return None
-        return near
+        return usd, near
 
     def _bounded(self, limits: Limits, rounds: int, most: int) -> tuple[float, Floats | None]:
-        """Bound and point of a node after rounds of cuts; (inf, None) where nothing is feasible."""
+        """Bound and point of a node after rounds of cuts; (inf, None) where nothing is feasible.
+
+        Raises:
+            _OutOfTimeError: the deadline struck before the first answer.
+        """
         self.program.limit(limits)
         usd, z = self.program.solve()
         for _ in range(rounds):
-            if z is None or usd >= self.target_usd:
+            if z is None or usd >= self.target_usd or time.perf_counter() > self.deadline:
                 break
             found = self.triples.violated(self.pool, z, most)
             if not found:
@@ -146,10 +159,15 @@ class _Tree:
 class _Program:
     """The linear program over a pool: covering rows, node rows, count rows (free until limited), cuts."""
 
-    def __init__(self, pool: Pool, counts: Counts, cuts: list[Any]) -> None:
-        self.pool, self.counts = pool, counts
+    def __init__(self, pool: Pool, cuts: list[Any], deadline: float) -> None:
+        self.pool, self.counts, self.deadline = pool, counts_of(pool), deadline
         self.infinity = highspy_module().kHighsInf
-        self.solver = new_solver(3600.0)
+        self.solver = new_solver(np.inf)
+        most = np.append(pool.instance.counts, 1.0)  # the last is that of rejections, whose kind is -1
+        self.upper: Floats = most[pool.kind].astype(float)
+        """(n,) times that a plan can be of use."""
+        self.sides: list[tuple[float, float]] = []
+        """Lower and upper side of every row."""
         for option, value in (("presolve", "off"), ("solver", "simplex")):
             set_option(self.solver, option, value)
         none = np.array([], np.int32)
@@ -160,18 +178,19 @@ class _Program:
         for k, nodes in enumerate(pool.instance.counts):
             self._row(pool.kind == k, -self.infinity, float(nodes))
         self.first = len(pool.holds) + len(pool.instance.kinds)
-        for row in counts.member:
+        for row in self.counts.member:
             self._row(row, -self.infinity, self.infinity)
         self._limited: Limits = {}
         self._singles: dict[int, int] = {}
         """Count rows of single plans: column by row."""
-        self._rows = {r: self.first + r for r in range(len(counts.member))}
+        self._rows = {r: self.first + r for r in range(len(self.counts.member))}
         """Row of the program by count row."""
         self.add_cuts(cuts)
 
     def _row(self, coefficients: Any, low: float, high: float) -> None:
         columns = np.flatnonzero(coefficients).astype(np.int32)
         self.solver.addRow(low, high, len(columns), columns, np.asarray(coefficients, np.float64)[columns])
+        self.sides.append((low, high))
 
     def add_cuts(self, triples: list[Any]) -> None:
         """Add cuts of three requests."""
@@ -180,26 +199,40 @@ class _Program:
 
     def limit(self, limits: Limits) -> None:
         """Set the bounds of count rows; all others are free."""
-        for row in self._limited.keys() - limits.keys():
-            self.solver.changeRowBounds(self._rows[row], -self.infinity, self.infinity)
-        for row, (low, high) in limits.items():
-            self.solver.changeRowBounds(self._rows[row], max(low, -self.infinity), min(high, self.infinity))
+        free = dict.fromkeys(self._limited.keys() - limits.keys(), (-self.infinity, self.infinity))
+        for row, (low, high) in (free | limits).items():
+            self.sides[self._rows[row]] = max(low, -self.infinity), min(high, self.infinity)
+            self.solver.changeRowBounds(self._rows[row], *self.sides[self._rows[row]])
         self._limited = limits
 
     def solve(self) -> tuple[float, Floats | None]:
-        """(objective, point), or (inf, None) if nothing is feasible.
+        """(bound, point), or (inf, None) if nothing is feasible.
 
         Raises:
-            SolverError: the solver came to neither result.
+            _OutOfTimeError: the deadline struck.
+            SolverError: the solver came to no result.
         """
-        module = highspy_module()
+        known = highspy_module().HighsModelStatus
+        left = max(0.0, self.deadline - time.perf_counter())
+        set_option(self.solver, "time_limit", min(self.solver.getRunTime() + left, self.infinity))
         self.solver.run()
         status = self.solver.getModelStatus()
-        if status == module.HighsModelStatus.kInfeasible:
+        if status == known.kInfeasible:
             return np.inf, None
-        if status != module.HighsModelStatus.kOptimal:
+        if status == known.kTimeLimit:
+            raise _OutOfTimeError
+        if status != known.kOptimal:
             raise SolverError(f"HiGHS: {self.solver.modelStatusToString(status)} on a program that has an optimum")
-        return float(self.solver.getInfo().objective_function_value), np.array(self.solver.getSolution().col_value)
+        return self._bound(), np.array(self.solver.getSolution().col_value)
+
+    def _bound(self) -> float:
+        """Sum of y b over rows plus sum of min(0, c - A'y) u over columns; a dual towards an infinite side is none."""
+        solution = self.solver.getSolution()
+        duals, sides = np.array(solution.row_dual), np.array(self.sides)
+        side = np.where(duals >= 0, sides[:, 0], sides[:, 1])
+        usable = np.abs(side) < self.infinity
+        reduced = np.minimum(0.0, np.array(solution.col_dual))
+        return float(duals[usable] @ side[usable] + reduced @ self.upper)
 
     def reduced_usd(self) -> Floats:
         """(n,) reduced costs of the last solution."""

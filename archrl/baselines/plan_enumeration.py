@@ -5,7 +5,10 @@ A plan to which a request can be added at no cost is superfluous where requests 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from archrl.baselines.plan_kernels import NO_ROOM, NO_SLOT, NOTHING, SKIP, idle_worth
 from archrl.cluster.jit import kernel
@@ -125,22 +128,43 @@ def is_needed(p, taken):  # type: ignore[no-untyped-def]
     return free == 0
 
 
-@kernel
-def list_plans(p, floor, found, most_steps):  # type: ignore[no-untyped-def]
-    """Write the plans worth at least `floor` to the rows of `found` (M, n) int8, decision by decision.
+class Walk(NamedTuple):
+    """Where a listing of the plans of n requests stands."""
 
-    Depth first: take the request in each slot that is possible, then skip it. Returns the number of plans; M + 1 stands
-    for "more than M, or more than `most_steps` decisions".
+    taken: NDArray[np.int8]  # (n,) decisions, up to `at`
+    option: NDArray[np.int64]  # (n + 1,) next option to try
+    value: NDArray[np.float64]  # (n + 1,) worth of the decisions before
+    until: NDArray[np.int64]  # (n + 1,) request up to which they are paid
+    at: NDArray[np.int64]  # (2,) depth, -1 at the end, and number of plans found
+
+
+def new_walk(requests: int) -> Walk:
+    """The start of a listing."""
+    return Walk(
+        np.full(requests, SKIP, np.int8),
+        np.zeros(requests + 1, np.int64),
+        np.zeros(requests + 1),
+        np.full(requests + 1, NOTHING, np.int64),
+        np.zeros(2, np.int64),
+    )
+
+
+@kernel
+def list_plans(p, floor, found, walk, steps):  # type: ignore[no-untyped-def]
+    """Write plans worth at least `floor` to the rows of `found` (M, n) int8, decision by decision, from `walk` on.
+
+    Depth first: take the request in each slot that is possible, then skip it. Returns after `steps` decisions, at the
+    end of the listing (depth -1), or when M plans are not enough (M + 1 found).
     """
-    n, last, count, q = len(p.look.profit), max(1, p.shape.gpus), 0, 0
-    taken, option = np.full(n, SKIP, np.int8), np.zeros(n + 1, np.int64)
-    value, until = np.zeros(n + 1), np.full(n + 1, NOTHING, np.int64)
-    for _ in range(most_steps):
+    n, last, (taken, option, value, until, at) = len(p.look.profit), max(1, p.shape.gpus), walk
+    q, count = at
+    for _ in range(steps):
         if q < 0:
-            return count
+            break
         if q == n or option[q] > last:
             if q == n and value[n] >= floor and is_needed(p, taken):
                 if count == len(found):
+                    count += 1
                     break
                 found[count] = taken
                 count += 1
@@ -155,4 +179,4 @@ def list_plans(p, floor, found, most_steps):  # type: ignore[no-untyped-def]
         if upper_after(p, taken, q, paid) >= floor:
             value[q + 1], until[q + 1] = paid
             q += 1
-    return len(found) + 1
+    at[0], at[1] = q, count

@@ -47,7 +47,8 @@ def prove_by_plans(instance: Instance, proof: PlanProof, mip_gap: float, deadlin
     """Improve plan and bound until they agree to `mip_gap`, time runs out, or there are too many plans to list.
 
     Why it proves: see `plan_pool`. Every round lists all plans that a solution of cost at most L + d can use and finds
-    the cheapest choice below that cost. If there is none, L + d is a bound, and the next round takes a larger d.
+    the cheapest choice below that cost. If there is none, L + d is a bound, and the next round takes a larger d. L is
+    the Lagrangian bound of the profits that the plans are listed by; the linear relaxation may know a higher one.
     """
     master = PlanMaster(instance, deadline)
     converged = master.generate()
@@ -56,15 +57,15 @@ def prove_by_plans(instance: Instance, proof: PlanProof, mip_gap: float, deadlin
     first = time.perf_counter() + INCUMBENT_FRAC * seconds_left(deadline)
     choice = choose_plans(pool, proof.objective_usd, mip_gap * proof.objective_usd, first)
     proof.improve(pool, choice.chosen, choice.objective_usd)
-    if converged and np.isfinite(master.worth_usd).all():
+    if converged and np.isfinite(master.lagrangian_usd):
         master.refine_prices()
         _close_gap(master, proof, mip_gap, deadline)
     return proof
 
 
 def _close_gap(master: PlanMaster, proof: PlanProof, mip_gap: float, deadline: float) -> None:
-    base = master.bound_usd
-    regret = max(FIRST_REGRET_FRAC * base, 1e-6)
+    base = master.lagrangian_usd
+    regret = max(FIRST_REGRET_FRAC * abs(base), master.bound_usd - base, 1e-6)
     while proof.objective_usd - proof.bound_usd > mip_gap * proof.objective_usd and seconds_left(deadline) > 0:
         regret = min(regret, proof.objective_usd - base)
         pool = listed_pool(master, regret)

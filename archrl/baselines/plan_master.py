@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from archrl.baselines.highs import highspy_module, new_solver
+from archrl.baselines.highs import highspy_module, new_solver, set_option
 from archrl.baselines.node_plans import Plan, PlanFinder, Workspace, plan_usd
 from archrl.baselines.placement_instance import Floats, Instance
 from archrl.baselines.placement_lp import best_relaxation, node_prices, seconds_left
@@ -43,6 +43,8 @@ class PlanMaster:
     profit_usd: Floats = field(init=False)
     worth_usd: Floats = field(init=False)
     """(K,) bound on V_k at `profit_usd`; inf before the first search."""
+    lagrangian_usd: float = -np.inf
+    """sum p_i - sum n_k V_k at `profit_usd` and `worth_usd`; `bound_usd` may be higher, by the linear relaxation."""
 
     def __post_init__(self) -> None:
         count = len(self.instance.requests.cpu)
@@ -59,7 +61,10 @@ class PlanMaster:
         """Add plans until none has negative reduced cost; False if time ran out before."""
         solver, values = self._restricted(), self.instance.requests.value_usd
         while seconds_left(self.deadline) > 0:
+            set_option(solver, "time_limit", solver.getRunTime() + seconds_left(self.deadline))
             solver.run()
+            if not solver.getSolution().dual_valid:
+                return False
             master_usd = float(solver.getInfo().objective_function_value)
             duals = np.array(solver.getSolution().row_dual)
             outer, mu = np.clip(duals[: len(values)], 0.0, values), duals[len(values) :]
@@ -89,15 +94,15 @@ class PlanMaster:
                 reduced = plan_usd(self.instance, k, found.plan) - outer[list(found.plan)].sum() - mu[k]
                 useful |= self._add(solver, k, found.plan) and reduced < -TOLERANCE_USD
         bound = float(profit.sum() - self.instance.counts @ worth)
-        if bound > self.bound_usd or np.isinf(self.worth_usd).any():
+        if bound > self.lagrangian_usd:
+            self.lagrangian_usd, self.profit_usd, self.worth_usd = bound, profit, worth
             self.bound_usd = max(self.bound_usd, bound)
-            self.profit_usd, self.worth_usd = profit, worth
         return useful
 
     def _restricted(self) -> Any:
         """The master with no plan but rejection."""
         count, infinity = len(self.instance.requests.cpu), highspy_module().kHighsInf
-        solver = new_solver(3600.0)
+        solver = new_solver(np.inf)
         none, counts = np.array([], np.int32), self.instance.counts.astype(float)
         lower = np.concatenate([np.ones(count), np.full(len(counts), -infinity)])
         upper = np.concatenate([np.full(count, infinity), counts])

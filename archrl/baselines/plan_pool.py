@@ -49,11 +49,11 @@ class Pool:
 
 
 def listed_pool(master: PlanMaster, regret_usd: float) -> Pool | None:
-    """Every plan of regret at most `regret_usd` that is not superfluous; None if there are too many."""
+    """Every plan of regret at most `regret_usd` that is not superfluous; None if there are too many to list in time."""
     found: list[tuple[int, Plan]] = []
     for k, finder in enumerate(master.finders):
         floor = float(master.worth_usd[k]) - regret_usd - TOLERANCE_USD
-        plans = finder.all(master.profit_usd, floor, MOST_PLANS)
+        plans = finder.all(master.profit_usd, floor, MOST_PLANS, master.deadline)
         if plans is None:
             return None
         found += [(k, plan) for plan in plans]

@@ -29,12 +29,17 @@ CATALOGUE_COLUMNS = {
 """Field of the scenario's table -> field of the state that must hold the same."""
 
 
-def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) -> None:
-    """Write the arrays of `scenario` into `row`; `step.reset_rows` then starts the episode.
+def check_scenario(state: ClusterState, scenario: PlacementScenario) -> None:
+    """Whether `state` can hold `scenario`.
 
     Raises:
-        ScenarioError: the scenario has more requests than the state holds, or another fleet or catalogue.
+        ScenarioError: it is no scenario, has more requests than the state holds, or another fleet or catalogue.
     """
+    if not isinstance(scenario, PlacementScenario):
+        raise ScenarioError(
+            f"scenario: got {scenario!r:.60} ({type(scenario).__name__}); allowed is a PlacementScenario, such as "
+            "task.sample(rng) gives"
+        )
     count, places = len(scenario), state.request_real.shape[1]
     if count > places:
         raise ScenarioError(f"scenario {scenario.name!r}: {count} requests; this task holds at most {places}")
@@ -45,6 +50,11 @@ def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) ->
             "with the task's own fleet and catalogue"
         )
     _check_tables(state, scenario)
+
+
+def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) -> None:
+    """Write the arrays of a checked `scenario` into `row`; `step.reset_rows` then starts the episode."""
+    count = len(scenario)
     real, whole = state.request_real[row, :count], state.request_int[row, :count]
     real[:, schema.ARRIVAL_S] = scenario.arrival_s
     real[:, schema.LIFETIME_S] = scenario.predicted_lifetime_s
@@ -55,6 +65,7 @@ def load_scenario(state: ClusterState, row: int, scenario: PlacementScenario) ->
     state.departure[row, :count, schema.LEAVER] = order
     state.uniform[row, :count] = scenario.slot_uniform
     state.n_requests[row], state.end_s[row] = count, scenario.end_s
+    state.clock_start_s[row], state.clock_rate[row] = scenario.clock_start_s, scenario.clock_rate
 
 
 def _check_tables(state: ClusterState, scenario: PlacementScenario) -> None:

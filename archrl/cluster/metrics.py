@@ -1,7 +1,14 @@
 """Domain metrics of one row, recomputed from the state with NumPy: they are read once per episode or per picture.
 
-Definitions: allocation ratio, packing density, empty nodes, stranding, FGD fragmentation and rejection rates as in the
-documentation of the environment; `_frac` in [0, 1].
+Of a resource k, `_frac` in [0, 1]:
+
+    allocation       used_k / capacity_k
+    packing density  used_k / capacity_k over the nodes in use
+    stranded         free_k on nodes where no request specification that asks for k fits now / capacity_k
+    fragmentation    sum_n F_n / GPU capacity, see `archrl.cluster.fragmentation`
+    rejected         rejected / decided requests, in all and by size class
+
+Anti-affinity plays no part in stranding.
 """
 
 from __future__ import annotations
@@ -18,16 +25,18 @@ def placement_metrics(state: ClusterState, row: int) -> dict[str, float]:
     """Metrics of the current moment (capacity) and of the episode so far (rejections)."""
     table = state.node_table[row]
     gpu_free = table[:, schema.NODE_GPU_FREE : schema.NODE_GPU_FREE + MAX_GPUS_PER_NODE].sum(axis=1)
-    gpu_capacity = float(state.gpu_count.sum()) * GPU_MILLI
+    gpu_capacity, mem_capacity = float(state.gpu_count.sum()) * GPU_MILLI, float(state.mem_capacity.sum())
     live = table[:, schema.NODE_LIVE : schema.NODE_LIVE + schema.NUM_SIZE_CLASSES].sum(axis=1)
     busy = live > 0
     busy_gpu, busy_cpu = GPU_MILLI * state.gpu_count[busy].sum(), state.cpu_capacity[busy].sum()
+    busy_mem = state.mem_capacity[busy].sum()
     metrics = {
         "gpu_allocation_frac": _ratio(float(state.allocated_gpu_milli[row]), gpu_capacity),
         "cpu_allocation_frac": 1.0 - _ratio(float(state.cpu_free[row].sum()), float(state.cpu_capacity.sum())),
-        "mem_allocation_frac": 1.0 - _ratio(float(state.mem_free[row].sum()), float(state.mem_capacity.sum())),
+        "mem_allocation_frac": 1.0 - _ratio(float(state.mem_free[row].sum()), mem_capacity),
         "gpu_packing_density_frac": _ratio(busy_gpu - gpu_free[busy].sum(), busy_gpu),
         "cpu_packing_density_frac": _ratio(busy_cpu - state.cpu_free[row][busy].sum(), busy_cpu),
+        "mem_packing_density_frac": _ratio(busy_mem - state.mem_free[row][busy].sum(), busy_mem),
         "empty_nodes_frac": float((~busy).mean()),
         "fragmentation_gpu_frac": _ratio(_fragmentation(state, row), gpu_capacity),
     }
@@ -44,28 +53,32 @@ def _fragmentation(state: ClusterState, row: int) -> float:
 
 
 def _stranding(state: ClusterState, row: int, gpu_free: np.ndarray) -> dict[str, float]:
-    """Free resources on nodes where no request specification of the catalogue that wants GPU fits, / capacity."""
-    fits = _fits_any(state, row)
-    stranded = ~fits
+    fits = _fits(state, row)
+    gpu, cpu, mem = (
+        free[~fits[wants].any(axis=0)].sum()
+        for wants, free in (
+            (state.spec_gpus > 0, gpu_free),
+            (state.spec_cpu > 0, state.cpu_free[row]),
+            (state.spec_mem > 0, state.mem_free[row]),
+        )
+    )
     return {
-        "stranded_gpu_frac": _ratio(gpu_free[stranded].sum(), GPU_MILLI * float(state.gpu_count.sum())),
-        "stranded_cpu_frac": _ratio(state.cpu_free[row][stranded].sum(), float(state.cpu_capacity.sum())),
-        "stranded_mem_frac": _ratio(state.mem_free[row][stranded].sum(), float(state.mem_capacity.sum())),
+        "stranded_gpu_frac": _ratio(gpu, GPU_MILLI * float(state.gpu_count.sum())),
+        "stranded_cpu_frac": _ratio(cpu, float(state.cpu_capacity.sum())),
+        "stranded_mem_frac": _ratio(mem, float(state.mem_capacity.sum())),
     }
 
 
-def _fits_any(state: ClusterState, row: int) -> np.ndarray:
-    """(N,) whether some GPU request of the catalogue fits on the node now (anti-affinity aside)."""
-    wants = np.flatnonzero(state.spec_gpus > 0) if (state.spec_gpus > 0).any() else np.arange(len(state.spec_cpu))
+def _fits(state: ClusterState, row: int) -> np.ndarray:
+    """(U, N) whether a specification fits on a node now."""
     cpu, mem, gpus, milli, types = (
-        column[wants, None]
+        column[:, None]
         for column in (state.spec_cpu, state.spec_mem, state.spec_gpus, state.spec_milli, state.spec_types)
     )
     typed = (state.gpu_type >= 0) & ((types >> np.maximum(state.gpu_type, 0)) & 1 == 1)
     room = state.gpu_room[row] >= gpus * milli
-    fits = (state.cpu_free[row] >= cpu) & (state.mem_free[row] >= mem) & ((gpus == 0) | (typed & room))
-    some: np.ndarray = fits.any(axis=0)
-    return some
+    fits: np.ndarray = (state.cpu_free[row] >= cpu) & (state.mem_free[row] >= mem) & ((gpus == 0) | (typed & room))
+    return fits
 
 
 def _rejections(state: ClusterState, row: int) -> dict[str, float]:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from archrl.cluster import schema
 from archrl.cluster.fragmentation import mix_table
+from archrl.errors import ScenarioError
 from archrl.scenarios.placement import NodeTable, PodMix, RequestCatalogue
+from archrl.units import GPU_MILLI
 
 
 class ClusterState(NamedTuple):
@@ -62,6 +64,8 @@ class ClusterState(NamedTuple):
     uniform: Annotated[NDArray[np.float32], "B P"]  # in [0,1)
     n_requests: Annotated[NDArray[np.int32], "B"]  # horizon of the row
     end_s: Annotated[NDArray[np.float64], "B"]
+    clock_start_s: Annotated[NDArray[np.float64], "B"]  # on the clock of the trace or generator
+    clock_rate: Annotated[NDArray[np.float64], "B"]  # seconds of that clock per second
     # dynamic state; the rest of a node's state is its row of node_table
     cpu_free: Annotated[NDArray[np.int32], "B N"]  # milli-cores
     mem_free: Annotated[NDArray[np.int32], "B N"]  # MiB
@@ -151,15 +155,24 @@ class StateSpec(NamedTuple):
 def size_class(gpu_count: NDArray[np.int32], gpu_milli: NDArray[np.int32]) -> NDArray[np.int32]:
     """Size class of each specification, see `schema.SIZE_CLASSES`."""
     whole = np.digitize(gpu_count, [2, 4, 8]) + 2
-    return np.where(gpu_count == 0, 0, np.where(gpu_milli < 1000, 1, whole)).astype(np.int32)
+    return np.where(gpu_count == 0, 0, np.where(gpu_milli < GPU_MILLI, 1, whole)).astype(np.int32)
 
 
 def allocate(
     nodes: NodeTable, catalogue: RequestCatalogue, mix: PodMix, num_envs: int, spec: StateSpec
 ) -> ClusterState:
-    """Arrays for `num_envs` rows; every row must be filled by `kernels.reset_row` before it is stepped."""
+    """Arrays for `num_envs` rows; every row must be filled by `kernels.reset_row` before it is stepped.
+
+    Raises:
+        ScenarioError: the fleet has more GPU types than an observation can tell apart.
+    """
     from archrl.cluster.handle import bind
 
+    if len(nodes.gpu_types) > schema.MAX_GPU_TYPES:
+        raise ScenarioError(
+            f"nodes: {len(nodes.gpu_types)} GPU types; allowed are {schema.MAX_GPU_TYPES}, one request feature each; "
+            "merge types that requests never tell apart"
+        )
     arrays = _static_arrays(nodes, catalogue, mix) | _params(nodes, spec)
     sizes = _row_sizes(num_envs, len(nodes), spec)
     sizes["G"] = int(catalogue.group_idx.max()) + 1
@@ -229,7 +242,7 @@ def _params(nodes: NodeTable, spec: StateSpec) -> dict[str, np.ndarray]:
         spec.allow_reject,
         spec.track_fragmentation,
         spec.fragmentation_usd_per_gpu,
-        1000 * int(nodes.gpu_count.sum()),
+        GPU_MILLI * int(nodes.gpu_count.sum()),
     )
     return {"params": np.array(values, np.float64)}
 

@@ -31,7 +31,7 @@ def _write_days(s, b):  # type: ignore[no-untyped-def]
     """The clock only ever shows the time of an arrival or the end: sines and cosines are worked out once."""
     for i in range(s.n_requests[b] + 1):
         at_s = s.request_real[b, i, ARRIVAL_S] if i < s.n_requests[b] else s.end_s[b]
-        angle = 2.0 * math.pi * at_s / SECONDS_PER_DAY
+        angle = 2.0 * math.pi * (s.clock_start_s[b] + s.clock_rate[b] * at_s) / SECONDS_PER_DAY
         s.day[b, i, 0], s.day[b, i, 1] = math.sin(angle), math.cos(angle)
 
 

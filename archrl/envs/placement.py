@@ -15,15 +15,20 @@ A `Dict`, float32 unless said, in raw units (every integer below 2^24 is exact i
 |---|---|---|
 | `nodes` | (N, 22), or (K, 28) with candidates | node table, columns `archrl.cluster.schema.NODE_FEATURES`; with candidates also `archrl.cluster.scores.SCORES` |
 | `request` | (30,) | the current request, columns `REQUEST_FEATURES` |
-| `clock` | (5,) | columns `CLOCK_FEATURES` |
+| `clock` | (5,) | time since the start, sine and cosine of the time of day, shares decided and arrived: columns `CLOCK_FEATURES` |
 | `mix` | (12,) | share of requests, then of GPU demand, by size class |
 | `action_mask` | (A,) int8 | exact mask, also in `info["action_mask"]` and `action_masks()` |
 | `candidates` | (K,) int32 | node index of each candidate, -1 for an empty place (only with candidates) |
 
+The time of day is that of the trace or generator, on which the daily rhythm of arrivals depends, and not of the
+episode, whose clock is stretched to the chosen load and length. It stands still where there is none
+(`inflation`, `overlays` above 1).
+
 ## Action
 
 `Discrete(N + 1)`: a node, or N to reject. With `candidates=K`: `Discrete(K + 1)`, one of K candidate nodes, among which
-the optimum of every heuristic is always present. With `slot_choice=True`: `MultiDiscrete([A, 256])`, the second
+the best node of every scoring rule is always present, float and integer score, lowest index among ties (`cost_aware`,
+which knows prices, may prefer another one). With `slot_choice=True`: `MultiDiscrete([A, 256])`, the second
 component the GPU slots as a bit mask, 0 for the slot rule (used to replay plans of exact methods).
 
 The mask is exact: capacity of CPU, memory and GPU slots, allowed GPU types, anti-affinity limit. Rejecting is allowed
@@ -83,7 +88,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from archrl.cluster import schema
-from archrl.cluster.load import load_scenario
+from archrl.cluster.load import check_scenario, load_scenario
 from archrl.cluster.metrics import placement_metrics
 from archrl.cluster.scores import NUM_SCORES
 from archrl.cluster.state import ClusterState, StateSpec, allocate, size_class
@@ -153,7 +158,9 @@ class PlacementTask:
         )
 
     def reset_rows(self, state: PlacementState, rows: NDArray[np.int64], scenarios: list[PlacementScenario]) -> None:
-        """Put scenarios into rows and start their episodes."""
+        """Put scenarios into rows and start their episodes; all of them are checked before a row is written."""
+        for scenario in scenarios:
+            check_scenario(state.cluster, scenario)
         for row, scenario in zip(rows, scenarios, strict=True):
             load_scenario(state.cluster, int(row), scenario)
         reset_rows(state.cluster.handle, np.asarray(rows, np.int64))

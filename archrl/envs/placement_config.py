@@ -66,7 +66,7 @@ class PlacementConfig(Config):
     """False: node fragmentation is not maintained (the column is 0); faster."""
     fragmentation_usd_per_gpu: float = Field(0.0, ge=0)
     """Price of one GPU of added fragmentation: potential-based shaping, off by default."""
-    price_book: Literal["list_2026"] = "list_2026"
+    price_book: Literal["list_and_tco"] = "list_and_tco"
     """Price book, see `archrl.scenarios.prices`."""
     reward_scale_usd: float = Field(1.0, gt=0)
     """Reward = -cost / this; a published constant of the preset."""

@@ -23,6 +23,7 @@ from archrl.seeding import Split, check_seed, rng_for
 
 RENDER_MODES = ("ansi", "rgb_array")
 SEED_BITS = 63
+EPISODE_SPLITS = ("train", "validation", "test")
 
 
 class _Streams:
@@ -33,7 +34,8 @@ class _Streams:
         self.seeds: list[int | None] = [None] * rows
         self.episode = [0] * rows
         self.started = False
-        rng_for(0, split)
+        if split not in EPISODE_SPLITS:
+            raise ConfigError(f"split: got {split!r}; allowed: {', '.join(EPISODE_SPLITS)}")
 
     def reseed(self, seed: int | Sequence[int | None] | None, chosen: NDArray[np.intp] | None = None) -> None:
         """As `SyncVectorEnv.reset`: None keeps the streams (or draws fresh ones), an int seeds row i with seed + i.
@@ -71,6 +73,8 @@ class _Streams:
 
 
 def _check_options(options: dict[str, Any] | None, allowed: tuple[str, ...]) -> dict[str, Any]:
+    if options is not None and not isinstance(options, dict):
+        raise ConfigError(f"reset options: got {options!r:.60}; allowed: None, or a dict with {', '.join(allowed)}")
     for key in options or {}:
         if key not in allowed:
             raise ConfigError(f"reset options: unknown key {key!r}; allowed: {', '.join(allowed)}")
@@ -81,6 +85,12 @@ def _check_render_mode(mode: str | None) -> str | None:
     if mode is not None and mode not in RENDER_MODES:
         raise ConfigError(f"render_mode: got {mode!r}; allowed: {', '.join(RENDER_MODES)} or None")
     return mode
+
+
+def _check_copy(copy: Any) -> bool:
+    if not isinstance(copy, bool):
+        raise ConfigError(f"copy: got {copy!r}; allowed: True, or False for views that the next step overwrites")
+    return copy
 
 
 def _check_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
@@ -116,7 +126,7 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012 - Gymnasium's own
 
     def __init__(self, task: Task, split: Split = "train", render_mode: str | None = None, copy: bool = True) -> None:
-        self.task, self.split, self.copy = task, split, copy
+        self.task, self.split, self.copy = task, split, _check_copy(copy)
         self.render_mode = _check_render_mode(render_mode)
         self.observation_space, self.action_space = task.observation_space, task.action_space
         self._streams = _Streams(task, split, 1)
@@ -218,7 +228,7 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
     ) -> None:
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ConfigError(f"num_envs: got {num_envs!r}; allowed: an integer of at least 1")
-        self.task, self.split, self.copy, self.num_envs = task, split, copy, num_envs
+        self.task, self.split, self.copy, self.num_envs = task, split, _check_copy(copy), num_envs
         self.autoreset_mode = _check_autoreset_mode(autoreset_mode)
         self.render_mode = _check_render_mode(render_mode)
         self.metadata = {**SingleEnv.metadata, "autoreset_mode": self.autoreset_mode}
@@ -264,6 +274,8 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
         scenarios = (
             options["scenarios"] if "scenarios" in options else [self._streams.next(row) for row in rows.tolist()]
         )
+        if not isinstance(scenarios, list | tuple):
+            raise ConfigError(f"reset options: scenarios={scenarios!r:.60}; allowed: a list of one scenario per row")
         if len(scenarios) != len(rows):
             raise ConfigError(f"reset options: {len(scenarios)} scenarios for {len(rows)} rows; give one each")
         self.task.reset_rows(self._state, rows, list(scenarios))

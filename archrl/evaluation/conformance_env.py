@@ -214,7 +214,10 @@ def reward_is_cost(kit: EnvKit) -> None:
     env = kit.env_factory()
     task = getattr(env.unwrapped, "task", None)
     for step in trajectory(kit, env):
-        if "cost" not in step.info or step.action is None:
+        if step.action is None:
+            continue
+        require("cost" in step.info or task is None, "info has no 'cost'", "give the dollars of the step by term")
+        if "cost" not in step.info:
             continue
         cost = step.info["cost"]
         terms = tuple(getattr(task, "cost_terms", cost))

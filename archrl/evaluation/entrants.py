@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ def make_policy(spec: str, task: Any, seed: int = 0) -> Policy:
     if ":" not in spec:
         return make_heuristic(spec, task, seed)
     found = load_policy_class(spec)
-    try:
-        return found(task)  # type: ignore[no-any-return]
-    except TypeError:
-        return found()  # type: ignore[no-any-return]
+    takes_task = any(
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL)
+        for parameter in inspect.signature(found).parameters.values()
+    )
+    return found(task) if takes_task else found()  # type: ignore[no-any-return]

@@ -8,13 +8,14 @@
 
 Bounds are solved in other processes while policies are tuned and agents are trained. A run that was interrupted
 continues: certificates are kept on disk, rows of finished policies in records.csv. Rows of another configuration,
-other scenarios or other kernels are never mixed in (the stamp), and rows of agents and of policies of users, whose code
-may have changed, are always made anew.
+other scenarios or other sources are never mixed in (the stamp) but set aside as records-<stamp>.csv, and rows of agents
+and of policies of users, whose code may have changed, are always made anew.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from archrl.errors import ArchrlError, ConfigError
 from archrl.evaluation import bench as benches
 from archrl.evaluation.bench import Bench
 from archrl.evaluation.bounds import BoundJobs, Certificate, default_folder
-from archrl.evaluation.console import stage
+from archrl.evaluation.console import say, stage
 from archrl.evaluation.entrants import Entrant
 from archrl.evaluation.evaluate import Bound, Setting, evaluate
 from archrl.evaluation.experiment_config import ExperimentConfig
@@ -110,10 +111,10 @@ class _Kept:
         if folder is None:
             return cls(None, None, None)
         now = stamp(bench.config, [scenario.fingerprint() for scenario in bench.scenarios])
-        same = not options.fresh and _stamp_of(folder) == now
-        if not same:
+        before = _stamp_of(folder)
+        if options.fresh or before != now:
             for name in (RECORDS, TUNING):
-                _remove(folder / name)
+                _set_aside(folder / name, "" if before == now else str(before)[:8])
         dump_config(bench.config, folder / CONFIG)
         write_text_atomic(folder / RUN, json.dumps(describe(options.command) | {"stamp": now}, indent=2) + "\n")
         records = read_records(folder / RECORDS) if (folder / RECORDS).exists() else None
@@ -156,11 +157,16 @@ def _stamp_of(folder: Path) -> str | None:
     return str(found["stamp"])
 
 
-def _remove(path: Path) -> None:
+def _set_aside(path: Path, stamp_of_rows: str) -> None:
+    """Remove rows that are made anew; rows of another experiment are kept under a name of their own."""
+    aside = path.with_name(f"{path.stem}-{stamp_of_rows}{path.suffix}")
     try:
+        if stamp_of_rows and path.exists():
+            os.replace(path, aside)
+            say(f"{path} holds rows of another experiment or of other kernels; they are now in {aside.name}")
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise ArchrlError(f"cannot remove {path}: {error.strerror}; choose another folder") from error
+        raise ArchrlError(f"cannot replace {path}: {error.strerror}; choose another folder") from error
 
 
 def _bounds(bench: Bench, options: Options) -> AbstractContextManager[BoundJobs | None]:

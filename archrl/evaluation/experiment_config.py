@@ -30,7 +30,7 @@ class HeuristicConfig(Config):
     @model_validator(mode="after")
     def _options_belong_to_the_rule(self) -> HeuristicConfig:
         scored = self.score is not None or self.tie is not None
-        if self.name in ("random", "cost_aware") and scored:
+        if self.name in ("reject_all", "random", "cost_aware") and scored:
             raise ValueError(f"{self.name} has no score and no tie rule")
         if self.name != "cost_aware" and self.threshold is not None:
             raise ValueError(f"threshold belongs to cost_aware, not to {self.name}")
@@ -44,7 +44,8 @@ class HeuristicConfig(Config):
 
 
 DEFAULT_HEURISTICS = tuple(
-    HeuristicConfig(name=name) for name in ("random", *("first_fit", *SCORED_RULES, "lifetime_alignment"), "cost_aware")
+    HeuristicConfig(name=name)
+    for name in ("reject_all", "random", "first_fit", *SCORED_RULES, "lifetime_alignment", "cost_aware")
 )
 
 

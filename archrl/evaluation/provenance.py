@@ -19,6 +19,9 @@ PACKAGES = (
 )
 
 
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
 def describe(command: str) -> dict[str, Any]:
     """Command line, interpreter, versions and revision; a package that is not installed is None."""
     versions = {name: _version(name) for name in PACKAGES}
@@ -26,11 +29,16 @@ def describe(command: str) -> dict[str, Any]:
 
 
 def stamp(config: Config, fingerprints: Iterable[str]) -> str:
-    """SHA-256 of the configuration, the scenarios and the kernels' sources: equal stamps, equal results."""
-    from archrl.cluster.jit import sources_stamp
-
+    """SHA-256 of the configuration, the scenarios and the sources behind a row: equal stamps, equal results."""
+    played = ("units.py", "cluster", "envs", "baselines/choose.py", "baselines/heuristics.py", "evaluation/rollout.py")
     text = json.dumps(to_dict(config), sort_keys=True)
-    return hashlib.sha256("\0".join([text, sources_stamp(), *fingerprints]).encode()).hexdigest()
+    return hashlib.sha256("\0".join([text, sources_stamp(*played), *fingerprints]).encode()).hexdigest()
+
+
+def sources_stamp(*names: str, package: Path = PACKAGE) -> str:
+    """SHA-256 over files, and the Python files of folders, below a package."""
+    files = [path for name in names for path in (sorted((package / name).glob("*.py")) or [package / name])]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _version(package: str) -> str | None:

@@ -24,6 +24,7 @@ from archrl.evaluation.statistics import performance_profile
 from archrl.evaluation.summary import BOUND, case_bounds, cost_ratios, policy_label
 from archrl.evaluation.tables import display_parts, summary_table, table_caption, write_tables
 from archrl.evaluation.tuning import TUNED, candidates
+from archrl.scenarios.timed import TimedSource
 from archrl.seeding import rng_for
 from archrl.traces.registry import trace_set
 
@@ -121,7 +122,7 @@ def _load(env: PlacementConfig) -> str:
 
 def _protocol(bench: Bench, choices: Sequence[str]) -> str:
     """Sentences on tuning and bounds: what every row was allowed to use."""
-    config, sentences = bench.config, []
+    config, sentences = bench.config, _overlap(bench)
     if config.tuning.scenarios:
         grid = len(candidates(config.tuning))
         sentences.append(
@@ -134,6 +135,18 @@ def _protocol(bench: Bench, choices: Sequence[str]) -> str:
         kind = {"lower_bound": "certified relaxation", "exact": "clairvoyant integer program"}[config.bounds.method]
         sentences.append(f"Bound: {kind}, at most {config.bounds.time_limit_s:g} s per scenario.")
     return " ".join(sentences)
+
+
+def _overlap(bench: Bench) -> list[str]:
+    """How far the test scenarios are one and the same stretch of a trace."""
+    source = bench.task.source
+    if not isinstance(source, TimedSource):
+        return []
+    return [
+        f"The scenarios are cut from {source.window_length('test'):,} requests of the trace and have "
+        f"{100 * source.overlap_frac('test'):.0f} % of their requests in common on average, two by two: intervals "
+        "speak for this stretch of the trace."
+    ]
 
 
 def _profile_figure(report: Report) -> Figure:

@@ -70,7 +70,7 @@ def rollout(
         chosen, memory = policy.predict(out.observation, state=memory, episode_start=starts, deterministic=True)
         tally.predict_s += time.perf_counter() - began
         if tally.running < rows:
-            chosen = _parked(np.asarray(chosen), tally.done, out.action_mask)
+            chosen = _parked(np.asarray(chosen), tally.over, out.action_mask)
         check_actions(tally.space, chosen, actions)
         task.step(state, actions)
         if on_step is not None:
@@ -82,13 +82,13 @@ def rollout(
     return tally.episodes()
 
 
-def _parked(chosen: NDArray[Any], done: NDArray[np.bool_], mask: NDArray[np.int8]) -> NDArray[Any]:
+def _parked(chosen: NDArray[Any], over: NDArray[np.bool_], mask: NDArray[np.int8]) -> NDArray[Any]:
     """Rows that have ended wait on an allowed action; their result is not counted."""
     chosen = chosen.copy()
     first = chosen[:, 0] if chosen.ndim == 2 else chosen
-    first[done] = mask[done].argmax(axis=1)
+    first[over] = mask[over].argmax(axis=1)
     if chosen.ndim == 2:
-        chosen[done, 1:] = 0
+        chosen[over, 1:] = 0
     return chosen
 
 
@@ -99,7 +99,7 @@ class _Tally:
         from gymnasium.vector.utils import batch_space
 
         self.task, self.space = task, batch_space(task.action_space, rows)
-        self.done, self.running = np.zeros(rows, np.bool_), rows
+        self.over, self.running = np.zeros(rows, np.bool_), rows
         self.costs = np.zeros((rows, len(task.cost_terms)))
         self.rewards = np.zeros(rows)
         self.steps = np.zeros(rows, np.int64)
@@ -109,10 +109,10 @@ class _Tally:
 
     def add(self, state: Any, out: Any, ended: NDArray[np.bool_]) -> None:
         """Add the last step; `ended` (B,): rows that are at their end now, those that were before included."""
-        self._add_rows(out, slice(None) if self.running == len(self.done) else np.flatnonzero(~self.done))
+        self._add_rows(out, slice(None) if self.running == len(self.over) else np.flatnonzero(~self.over))
         self.calls += self.running
         if np.count_nonzero(ended):
-            self._close(state, out, ended & ~self.done)
+            self._close(state, out, ended & ~self.over)
 
     def _add_rows(self, out: Any, rows: Any) -> None:
         self.costs[rows] += out.cost_usd[rows]
@@ -123,8 +123,8 @@ class _Tally:
         for row in np.flatnonzero(ended):
             self.metrics[row] = self.task.metrics(state, int(row))
             self.violations[row] = int(out.violations[row])
-        self.done |= ended
-        self.running = int(np.count_nonzero(~self.done))
+        self.over |= ended
+        self.running = int(np.count_nonzero(~self.over))
 
     def episodes(self) -> list[Episode]:
         latency = 1e6 * self.predict_s / max(self.calls, 1)
@@ -137,5 +137,5 @@ class _Tally:
                 latency,
                 self.metrics[row],
             )
-            for row in range(len(self.done))
+            for row in range(len(self.over))
         ]

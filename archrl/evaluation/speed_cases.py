@@ -22,7 +22,8 @@ from archrl.seeding import rng_for
 
 ROWS = 1024
 NODES = 50
-STEPS = 256
+STEPS = 1024
+"""A whole episode: the step is cheapest on an empty cluster."""
 SINGLE_STEPS = 4000
 DRAWS, MODEL_STEPS = 50, 20
 OR_GYM_STEPS_PER_CPU_S = 15_600.0

@@ -61,7 +61,7 @@ class ArrivalProcess(Config):
 
 def draw_arrivals(
     process: ArrivalProcess, cumulative: FloatArray, count: int, rng: np.random.Generator
-) -> tuple[FloatArray, NDArray[np.int64]]:
+) -> tuple[FloatArray, NDArray[np.int64], float]:
     """Draw `count` arrivals from a random hour of the week on.
 
     Args:
@@ -71,7 +71,8 @@ def draw_arrivals(
         rng: Source of all randomness.
 
     Returns:
-        Seconds since the first arrival, ascending (count,), and the batch of each request (count,).
+        Seconds since the first arrival, ascending (count,), the batch of each request (count,), and the time of the
+        first arrival since the beginning of a week, seconds.
     """
     opens = rng.random(count) >= process.batch_continue
     opens[0] = True
@@ -81,7 +82,8 @@ def draw_arrivals(
     into_s = np.cumsum(np.where(opens, 0.0, rng.exponential(process.batch_gap_s, count)))
     arrival_s = start_s[batch_idx] + into_s - into_s[opens][batch_idx]
     order = np.argsort(arrival_s, kind="stable")
-    return arrival_s[order] - arrival_s[order[0]], batch_idx[order]
+    first_s = float(arrival_s[order[0]])
+    return arrival_s[order] - first_s, batch_idx[order], first_s
 
 
 def _inverse(cumulative: FloatArray, expected: FloatArray) -> FloatArray:

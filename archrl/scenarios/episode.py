@@ -14,6 +14,9 @@ pattern stay and the load is met exactly. With u = 1 / factor and unscaled times
 sum_i g_i min(u L_i, end' - a'_i) / (C end'): increasing, concave and piecewise linear in u, with a kink where request i
 begins to outlive the episode. The factor follows from sorting the kinks. No request is left out (no thinning).
 
+**Clock.** The daily rhythm of arrivals follows the clock of the trace or generator, which runs at another rate than
+the episode's; a scenario carries both, and the time of day that a policy sees is that of the trace.
+
 **Length.** The clock as a whole (arrivals and lifetimes alike) is then stretched so that every episode lasts
 `episode_hours`: it is a day of the fleet, and dollars of different episodes can be compared. This changes no decision:
 node-hours and request values grow alike. With `episode_hours=None` lifetimes stay in real seconds and the length
@@ -60,6 +63,8 @@ class Draw(NamedTuple):
     spec_idx: IntArray  # (P,)
     arrival_s: FloatArray  # (P,) non-decreasing, the first at 0
     lifetime_s: FloatArray  # (P,) > 0
+    clock_start_s: float = 0.0  # time of the first arrival on the clock of the trace or generator
+    clock_rate: float = 1.0  # seconds of that clock per second here
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,13 @@ class DepartureSource:
         """The draw with its load (`factor` on the arrivals) and its length."""
         hours = self.shape.episode_hours
         stretch = 1.0 if hours is None else hours * SECONDS_PER_HOUR / (_end_s(draw) * factor)
-        return Draw(draw.spec_idx, draw.arrival_s * (factor * stretch), draw.lifetime_s * stretch)
+        return Draw(
+            draw.spec_idx,
+            draw.arrival_s * (factor * stretch),
+            draw.lifetime_s * stretch,
+            draw.clock_start_s,
+            draw.clock_rate / (factor * stretch),
+        )
 
     def _scenario(self, draw: Draw, rng: np.random.Generator) -> PlacementScenario:
         count, specs, end_s = len(draw.spec_idx), self.catalogue, _end_s(draw)
@@ -168,6 +179,8 @@ class DepartureSource:
             slot_uniform=rng.random(count),
             end_s=end_s,
             name=self.name,
+            clock_start_s=draw.clock_start_s,
+            clock_rate=draw.clock_rate,
         )
 
 

@@ -94,6 +94,7 @@ class InflationSource:
             slot_uniform=rng.random(count),
             end_s=0.0,
             name=self.name,
+            clock_rate=0.0,
         )
 
     @cached_property

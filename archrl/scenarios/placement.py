@@ -145,9 +145,12 @@ class PlacementScenario:
     slot_uniform: FloatArray  # (P,) in [0,1): the uniform of the "random" GPU-slot rule
     end_s: float  # end of the episode, >= last arrival; node-hours are counted up to here
     name: str = "toy"
+    clock_start_s: float = 0.0  # time at the start of the episode on the clock of the trace or generator
+    clock_rate: float = 1.0  # seconds of that clock per second of the episode; 0: there is no such clock
 
     def __post_init__(self) -> None:
-        _check_lengths(self, "spec_idx", skip=("nodes", "catalogue", "mix", "end_s", "name"))
+        scalars = ("end_s", "name", "clock_start_s", "clock_rate")
+        _check_lengths(self, "spec_idx", skip=("nodes", "catalogue", "mix", *scalars))
         if len(self.spec_idx) == 0:
             raise ScenarioError("requests: 0 requests given; at least one is needed; check the request list")
         _check_range(self, "spec_idx", 0, len(self.catalogue) - 1)
@@ -155,6 +158,10 @@ class PlacementScenario:
             _check_range(self, field, 0, LARGEST_REAL)
         _check_range(self, "slot_uniform", 0, BELOW_ONE, "0 to below 1")
         self._check_times()
+        for name in ("clock_start_s", "clock_rate"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float | np.integer | np.floating) and 0 <= value <= LARGEST_REAL):
+                raise ScenarioError(f"PlacementScenario.{name} = {value!r}; allowed is a finite number of at least 0")
 
     def _check_times(self) -> None:
         arrival_s, departure_s = self.arrival_s, self.departure_s
@@ -190,7 +197,7 @@ class PlacementScenario:
                 value = getattr(part, field.name)
                 if isinstance(value, np.ndarray):
                     digest.update(field.name.encode() + np.ascontiguousarray(value).tobytes())
-        digest.update(repr(self.end_s).encode())
+        digest.update(repr((self.end_s, self.clock_start_s, self.clock_rate)).encode())
         return digest.hexdigest()
 
 

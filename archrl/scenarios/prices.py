@@ -54,12 +54,12 @@ class PriceBook:
 
 
 LIST_PRICES = PriceBook(
-    name="list_2026",
+    name="list_and_tco",
     # c5.2xlarge: $0.34 per hour for 8 vCPU (AWS EC2 on-demand example).
     cpu_hour_usd=0.0425,
     # g4dn.xlarge, $0.526 per hour with 4 vCPU and one T4, less 4 vCPU at the price above.
     gpu_hour_usd=0.356,
-    # $12,000 per 128 vCPU over 72 months, plus power and 50 % operations.
+    # $12,000 per 128 vCPU over 72 months of 730 hours, and half as much again for operations; idle power is apart.
     node_cpu_hour_usd=0.0027,
     # Assumption: $6,000 per GPU over 72 months of 730 hours.
     node_gpu_hour_usd=0.114,

@@ -170,7 +170,7 @@ class SyntheticSource(DepartureSource):
 
     def _draw(self, rng: np.random.Generator, split: Split) -> Draw:
         count, tables = self.shape.num_requests, self._tables
-        arrival_s, batch_idx = draw_arrivals(self.params.arrivals, tables.cumulative, count, rng)
+        arrival_s, batch_idx, start_s = draw_arrivals(self.params.arrivals, tables.cumulative, count, rng)
         batches = int(batch_idx.max()) + 1
         spec = np.searchsorted(tables.cumulative_share, rng.random(batches) * tables.cumulative_share[-1], "right")
         common, own, r = rng.standard_normal(batches), rng.standard_normal(count), self.params.batch_correlation
@@ -180,7 +180,7 @@ class SyntheticSource(DepartureSource):
         for k, (table_z, table_log_s) in enumerate(tables.lifetimes):
             rows = np.flatnonzero(self.lifetime_class[spec_idx] == k)
             log_s[rows] = np.interp(z[rows], table_z, table_log_s)
-        return Draw(spec_idx, arrival_s, np.exp(log_s))
+        return Draw(spec_idx, arrival_s, np.exp(log_s), start_s)
 
 
 class _Tables(NamedTuple):

@@ -2,7 +2,8 @@
 
 An episode is `num_requests` consecutive requests of the split's window (`archrl.scenarios.splits`) from a random start,
 on an empty fleet; `archrl.scenarios.episode` scales the time. With `overlays` > 1 it is that many such segments on top
-of each other, each stretched to their mean duration: for fleets that need more requests than a window has.
+of each other, each stretched to their mean duration: for fleets that need more requests than a window has. Segments of
+different times of day have no clock in common, so such an episode shows none (`clock_rate` 0).
 
 What becomes of the pods of an openb list (`PoolCounts` has the numbers):
 
@@ -116,6 +117,21 @@ class TimedSource(DepartureSource):
                 )
         self._check_reachable(float(self._gpus[self.pool.spec_idx].mean()))
 
+    def window_length(self, split: Split) -> int:
+        """Requests in the window of a split."""
+        return len(window_of(self._windows, split))
+
+    def overlap_frac(self, split: Split) -> float:
+        """Expected share of its requests that a segment has in common with another one of the split.
+
+        Starts are uniform over m places; two are d apart with probability 2 (m - d) / m^2, or 1 / m for d = 0.
+        """
+        length = self._segment_length
+        starts = self.window_length(split) - length + 1
+        apart = np.arange(starts)
+        probability = np.where(apart == 0, starts, 2.0 * (starts - apart)) / starts**2
+        return float(probability @ np.maximum(0.0, 1.0 - apart / length))
+
     @cached_property
     def _windows(self) -> dict[Split, Window]:
         return windows(self.pool.creation_s)
@@ -134,4 +150,5 @@ class TimedSource(DepartureSource):
             arrival_s *= (duration_s.mean() / duration_s)[:, None]
         order = np.argsort(arrival_s, axis=None, kind="stable")[: self.shape.num_requests]
         kept = rows.ravel()[order]
-        return Draw(self.pool.spec_idx[kept], arrival_s.ravel()[order], self.pool.lifetime_s[kept])
+        clock = (float(self.pool.creation_s[starts[0]]), 1.0) if self.overlays == 1 else (0.0, 0.0)
+        return Draw(self.pool.spec_idx[kept], arrival_s.ravel()[order], self.pool.lifetime_s[kept], *clock)

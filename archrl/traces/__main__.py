@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from archrl.command import FAILED, INTERRUPTED, silence_stdout
 from archrl.errors import ConfigError, TraceError
 from archrl.traces.fetch import FetchOptions, fetch_trace_set, verify_trace_set
 from archrl.traces.registry import TRACE_SETS, default_root, is_present, trace_set
@@ -136,18 +137,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         args=argv,
     )
     try:
-        if isinstance(command, List):
-            return run_list(command)
-        return run_fetch(command) if isinstance(command, Fetch) else run_verify(command)
+        return _run(command)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except TraceError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return FAILED
+
+
+def _run(command: List | Fetch | Verify) -> int:
+    if isinstance(command, List):
+        return run_list(command)
+    return run_fetch(command) if isinstance(command, Fetch) else run_verify(command)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ def _verify_file(root: str | Path, name: str, file: TraceFile) -> FileStatus:
             while chunk := content.read(CHUNK_BYTES):
                 digest.update(chunk)
                 size_bytes += len(chunk)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         return FileStatus(file.name, "unreadable", f"{path}: {error}")
     if digest.hexdigest() != file.sha256:
         return FileStatus(file.name, "changed", f"{path}: {size_bytes} bytes, the original has {file.size_bytes}")

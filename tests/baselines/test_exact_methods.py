@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from archrl.baselines import plan_master
 from archrl.baselines.heuristics import HEURISTICS, make_heuristic
 from archrl.baselines.inflation_bound import gpu_allocation_upper_bound
 from archrl.baselines.placement_bound import placement_lower_bound
-from archrl.baselines.placement_milp import solve_placement
+from archrl.baselines.placement_instance import build_instance
+from archrl.baselines.placement_milp import _check_bound, solve_placement
 from archrl.baselines.solution import Solution, plan_actions
 from archrl.envs.placement_make import make_task
 from archrl.errors import ScenarioError, SolverError
@@ -93,6 +96,29 @@ def test_tiny_optima_are_proven_and_replay_through_the_environment():
         for k, episode in enumerate(played):
             assert relaxed[k].bound_usd <= found[k].bound_usd + 1e-6
             assert found[k].bound_usd <= episode.cost_usd + 1e-6
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_bounds_hold_when_the_search_for_plans_drops_labels(width: int, monkeypatch: pytest.MonkeyPatch):
+    """A narrow beam knows the worth of plans only roughly: the gap stays open, and no bound exceeds the optimum."""
+    task = make_task("tiny", "test", num_nodes=3, num_requests=40, offered_load=0.7)
+    for story in draw_scenarios(task, "test", 0, 2):
+        optimum = solve_placement(story, time_limit_s=60.0)
+        assert optimum.status == "optimal"
+        with monkeypatch.context() as narrowed:
+            narrowed.setattr(plan_master, "LABELS", 1)
+            narrowed.setattr(plan_master, "NARROW", width)
+            master = plan_master.PlanMaster(build_instance(story), time.perf_counter() + 60.0)
+            master.generate()
+            assert master.lagrangian_usd < master.bound_usd, "the relaxation knows a higher bound than the narrow beam"
+            found = solve_placement(story, time_limit_s=2.0)
+        assert found.bound_usd <= optimum.objective_usd + 1e-6
+        assert found.objective_usd >= optimum.objective_usd - 1e-6
+
+
+def test_a_bound_above_a_plan_is_an_error_and_not_a_proof():
+    with pytest.raises(SolverError, match=r"the bound 2 \$ exceeds the cost 1 \$ of a plan"):
+        _check_bound(2.0, 1.0)
 
 
 def test_a_time_limit_returns_plan_bound_and_gap_and_claims_nothing():

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from archrl.baselines.heuristics import HEURISTICS, CostAware, FragmentationGradientDescent, ScoreFit, make_heuristic
 from archrl.cluster import schema
+from archrl.cluster.scores import RULES
 from archrl.envs.placement_make import make_task
 from archrl.errors import ConfigError
+from archrl.evaluation.evaluate import draw_scenarios
 from archrl.evaluation.rollout import rollout
 from archrl.scenarios.placement import PlacementScenario, PodMix
 from archrl.seeding import rng_for
@@ -131,7 +133,7 @@ def assert_chooses_a_best_node(policy, state, by_hand, tie: str) -> None:
 
 
 @settings(max_examples=25)
-@given(story=scenarios(), rule=st.sampled_from([r for r in HEURISTICS if r not in ("random", "fgd", "cost_aware")]),
+@given(story=scenarios(), rule=st.sampled_from([r for r in RULES if r != "fgd"]),
        form=st.sampled_from(FORMS), moves=st.lists(st.floats(0, 0.99), max_size=10))  # fmt: skip
 def test_score_rules_choose_as_the_formula_says(story: PlacementScenario, rule: str, form, moves):
     state, policy = fill([story]), ScoreFit(rule, *form)
@@ -155,6 +157,18 @@ def test_fgd_chooses_as_the_formula_says_and_its_cache_never_shows(story: Placem
             assert lasting.predict(observation_of(state))[0] == again.predict(observation_of(state))[0]
         allowed = np.flatnonzero(state.mask[0])
         advance(state, [int(allowed[int(move * len(allowed))])])
+
+
+def test_doing_nothing_costs_the_value_of_all_requests():
+    """Requests that must run are placed; the rest is rejected."""
+    task = make_task("toy")
+    (story,) = draw_scenarios(task, "test", 0, 1)
+    (episode,) = rollout(task, make_heuristic("reject_all", task), [story])
+    assert episode.costs_usd == {"rejected": pytest.approx(story.value_usd.sum()), "node_hours": 0, "fragmentation": 0}
+    forced = make_task("toy", allow_reject=False)
+    (episode,) = rollout(forced, make_heuristic("reject_all", forced), [story])
+    assert episode.violations == 0
+    assert episode.costs_usd["node_hours"] > 0
 
 
 def test_random_ties_are_even_and_seeded():

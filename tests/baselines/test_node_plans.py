@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archrl.baselines import node_plans
 from archrl.baselines.node_plans import PlanFinder, Workspace, plan_slots, plan_usd
 from archrl.baselines.placement_instance import Instance, build_instance, time_grid
 from archrl.baselines.placement_lp import Prices, best_relaxation
@@ -75,6 +76,19 @@ def test_a_list_that_grows_too_long_is_given_up():
     finder = PlanFinder(instance, 0, best_relaxation(instance, np.inf).prices[0], Workspace(10, 6))
     assert finder.all(instance.requests.value_usd, -100.0, 1) is None
     assert len(finder.all(instance.requests.value_usd, -100.0, 1000)) > 1
+
+
+def test_a_list_is_the_same_however_often_it_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch):
+    from archrl.scenarios.toy import toy_scenario
+
+    instance = build_instance(toy_scenario())
+    finder = PlanFinder(instance, 0, best_relaxation(instance, np.inf).prices[0], Workspace(10, 6))
+    whole = finder.all(instance.requests.value_usd, -100.0, 1000)
+    monkeypatch.setattr(node_plans, "STEPS_AT_ONCE", 1)
+    assert finder.all(instance.requests.value_usd, -100.0, 1000) == whole
+    assert finder.all(instance.requests.value_usd, -100.0, 1000, deadline=0.0) is None, "time is up"
+    monkeypatch.setattr(node_plans, "MOST_STEPS", 5)
+    assert finder.all(instance.requests.value_usd, -100.0, 1000) is None, "too many decisions"
 
 
 @settings(max_examples=60)

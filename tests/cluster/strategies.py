@@ -34,7 +34,8 @@ def node_tables(draw: st.DrawFn, max_nodes: int = 4) -> NodeTable:
     )
 
 
-GPU_NEEDS = st.sampled_from([(0, 0), (1, 100), (1, 250), (1, 500), (1, 501), (1, 999), (1, 1000), (2, 1000), (4, 1000)])
+SHARES = [(0, 0), (1, 100), (1, 250), (1, 500), (1, 501), (1, 999)]
+GPU_NEEDS = st.sampled_from([*SHARES, *((gpus, 1000) for gpus in (1, 2, 3, 4, 8))])
 TYPE_MASKS = st.sampled_from([-1, -1, 0b001, 0b010, 0b101])
 
 

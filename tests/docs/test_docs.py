@@ -69,17 +69,19 @@ def test_commands_exist_with_the_options_that_are_shown(command: str) -> None:
     if words[0] == "pip":
         assert (ROOT / "constraints.txt").exists()
         return
+    if words[0] == "source":
+        assert words[1:] == [".venv/bin/activate"], "what scripts/setup makes"
+        return
     script, arguments = (words[0], words[1:]) if words[0] != "python" else (words[2], words[3:])
     if words[0] == "python":
         help_of = [sys.executable, "-m", script, *arguments[:1], "--help"]
     elif script.endswith(".py"):
-        help_of = [sys.executable, str(ROOT / script), "--help"]
+        help_of = [str(ROOT / script), "--help"]
     else:
         assert os.access(ROOT / script, os.X_OK)
         return
-    result = subprocess.run(
-        help_of, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    active = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(help_of, capture_output=True, text=True, check=False, env=os.environ | active)
     assert result.returncode == 0, result.stderr
     for option in (word for word in arguments if word.startswith("--")):
         assert option in result.stdout

@@ -26,6 +26,7 @@ from archrl.evaluation.conformance import (
     check_task,
     run_check,
 )
+from archrl.evaluation.conformance_env import _probes
 from archrl.evaluation.conformance_tools import difference
 from tests.envs.guess_task import LENGTH, GuessPolicy, GuessTask
 
@@ -51,6 +52,13 @@ def kit_of(name: str, case: str) -> EnvKit:
     options = CASES.get(name, {}).get(case, {})
     steps = horizon if name == "archrl/Placement-v0" else None
     return EnvKit(partial(gym.make, name, **options), partial(gym.make_vec, name, **options), steps)
+
+
+@pytest.mark.parametrize("case", CASES["archrl/Placement-v0"])
+def test_the_checks_of_the_mask_have_something_to_check(case):
+    kit = kit_of("archrl/Placement-v0", case)
+    for wanted in (True, False):
+        assert len(list(_probes(kit, wanted))) >= 6
 
 
 def test_every_registered_environment_is_covered():

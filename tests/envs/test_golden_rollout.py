@@ -28,9 +28,9 @@ STEPS = 200
 SIGNIFICAND_BITS = 20
 GOLDEN = {
     "toy": "f1b91c76f2803f89bf441e896b929ce1ff3c9b074cb59b576481d9a67509dae2",
-    "tiny": "860849d0740f07aa5d2cad6298ca3d4f750681d2ef3e9ad9a01ba4c3e9660ed7",
-    "small": "19aa11250b59a0917e04d9f20035bb787904ecef4378aadbbf52e65bec316f3c",
-    "medium": "c6a1626ab112858833dd0878e0cd54f2d3391179c2229ee88dec37120b95d7a4",
+    "tiny": "10458a8fe599e5bffdafe3b8581baa47ce9bbab6bdb360ea2cd5420043a79e21",
+    "small": "0fd575af2cc7b31fdd15f63029aae255dc19b5303baf56f47958df8ccedd1736",
+    "medium": "3abba2a58d8f1db2b5d38b200413c44016a356a90987ccd844a959e4da24eeb4",
 }
 
 

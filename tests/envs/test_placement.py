@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode
 
 from archrl.cluster import schema
 from archrl.cluster.invariants import check_invariants
+from archrl.cluster.state import StateSpec, allocate
 from archrl.envs.placement_make import make_batch, make_single, make_task
 from archrl.envs.shells import BatchEnv, SingleEnv
 from archrl.errors import ConfigError, ScenarioError, TraceError
@@ -330,6 +331,8 @@ BAD_RESETS = [
     ({"options": {"scenario": None}}, "unknown key 'scenario'; allowed: scenarios, reset_mask"),
     ({"options": {"scenarios": []}}, "0 scenarios for 2 rows"),
     ({"options": {"scenarios": [toy_scenario()]}}, "1 scenarios for 2 rows"),
+    ({"options": {"scenarios": 5}}, "scenarios=5; allowed: a list of one scenario per row"),
+    ({"options": 5}, "reset options: got 5; allowed: None, or a dict with scenarios, reset_mask"),
     ({"options": {"reset_mask": np.array([1, 0])}}, "reset_mask: got"),
     ({"options": {"reset_mask": np.array([True])}}, "reset_mask: got"),
     ({"options": {"reset_mask": np.array([False, False])}}, "not all False"),
@@ -341,6 +344,23 @@ BAD_RESETS = [
 def test_a_bad_reset_is_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
         make_batch(2, "toy").reset(**arguments)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "toy"])
+def test_what_is_no_scenario_is_refused_and_nothing_is_written(wrong):
+    """A batch in which one of several scenarios is refused stays as it was, the good ones before it included."""
+    message = "scenario: got .*; allowed is a PlacementScenario"
+    with pytest.raises(ScenarioError, match=message):
+        make_single("toy").reset(options={"scenario": wrong})
+    envs = make_batch(2, "toy")
+    envs.reset(seed=0)
+    envs.step(np.array([0, 1]))
+    before = envs.state.cluster.copy()
+    with pytest.raises(ScenarioError, match=message):
+        envs.reset(options={"scenarios": [toy_scenario(), wrong]})
+    for name, array in before._asdict().items():
+        if name != "handle":
+            np.testing.assert_array_equal(getattr(envs.state.cluster, name), array, err_msg=name)
 
 
 @pytest.mark.parametrize("env", [lambda: make_single("toy"), lambda: make_batch(2, "toy")])
@@ -375,6 +395,8 @@ BAD_ARGUMENTS = [
     ({"reward_scale_usd": 0.0}, "reward_scale_usd: got 0.0"),
     ({"render_mode": "human"}, "render_mode: got 'human'; allowed: ansi, rgb_array"),
     ({"split": "trian"}, "split: got 'trian'; allowed: train, validation, test"),
+    ({"split": "bootstrap"}, "split: got 'bootstrap'; allowed: train, validation, test"),
+    ({"copy": "no"}, "copy: got 'no'; allowed: True, or False"),
 ]
 
 
@@ -410,6 +432,24 @@ def test_a_trace_folder_without_the_trace_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("ARCHRL_DATA", str(tmp_path))
     with pytest.raises(TraceError, match="openb"):
         make_single("openb")
+
+
+def test_more_gpu_types_than_an_observation_tells_apart_are_refused():
+    story = toy_scenario()
+    nodes = replace(story.nodes, gpu_types=tuple(f"T{k}" for k in range(17)))
+    with pytest.raises(ScenarioError, match="17 GPU types; allowed are 16, one request feature each"):
+        allocate(nodes, story.catalogue, story.mix, 1, StateSpec(num_requests=1))
+
+
+def test_the_time_of_day_is_that_of_the_scenarios_clock():
+    """Six arrivals an hour apart; the clock starts at 6:00 and runs twice as fast: 6:00, 8:00, ... 16:00."""
+    story = replace(toy_scenario(), clock_start_s=6 * 3600.0, clock_rate=2.0)
+    env = toy()
+    observation, _ = env.reset(options={"scenario": story})
+    for action, hour in zip(TOY_BEST, range(6, 18, 2), strict=True):
+        angle = 2 * np.pi * hour / 24
+        assert observation["clock"][1:3] == pytest.approx([np.sin(angle), np.cos(angle)], abs=1e-6)
+        observation = env.step(action)[0]
 
 
 def test_the_splits_play_different_scenarios():

@@ -64,7 +64,7 @@ def test_every_field_is_varied_or_exempt():
 def test_there_is_one_price_book():
     books = PlacementConfig.model_fields["price_book"].annotation
     assert get_origin(books) is Literal
-    assert get_args(books) == ("list_2026",)
+    assert get_args(books) == ("list_and_tco",)
 
 
 def seen(config: PlacementConfig) -> list[Any]:

@@ -119,6 +119,8 @@ def test_rows_of_other_scenarios_are_never_mixed_in(change, tmp_path: Path) -> N
     assert set(other["scenario_fingerprint"]) != set(first["scenario_fingerprint"])
     assert other.groupby("episode")["scenario_fingerprint"].nunique().max() == 1
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "records.csv"), other, check_dtype=False)
+    (aside,) = tmp_path.glob("records-*.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(aside), first, check_dtype=False)
 
 
 def test_a_folder_of_another_kind_is_not_touched(tmp_path: Path) -> None:

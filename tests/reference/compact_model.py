@@ -127,6 +127,7 @@ def solve_compact(
     compact = CompactModel(scenario)
     built = time.perf_counter()
     options = {"time_limit": time_limit_s, "mip_rel_gap": mip_gap, "threads": threads, "output_flag": False}
+    options["presolve"] = "off"  # see archrl.baselines.highs.solver_of
     _, condition = compact.model.solve(solver_name="highs", io_api="direct", **options)
     solved = time.perf_counter()
     info = compact.model.solver_model.getInfo()

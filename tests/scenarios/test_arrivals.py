@@ -28,7 +28,7 @@ def draw(arrivals, count, seed=0):
 
 @pytest.mark.parametrize("count", [1, 2, 500])
 def test_arrivals_are_ascending_from_zero(count):
-    arrival_s, batch_idx = draw(process(**RHYTHM), count)
+    arrival_s, batch_idx, _ = draw(process(**RHYTHM), count)
     assert arrival_s.shape == batch_idx.shape == (count,)
     assert arrival_s[0] == 0.0
     assert (np.diff(arrival_s) >= 0).all()
@@ -52,7 +52,7 @@ def test_batch_sizes_are_geometric():
 
 
 def test_gaps_are_exponential_within_a_batch_and_between_batch_starts():
-    arrival_s, batch_idx = draw(process(), 40_000)
+    arrival_s, batch_idx, _ = draw(process(), 40_000)
     order = np.lexsort((arrival_s, batch_idx))
     same = np.diff(batch_idx[order]) == 0
     within = np.diff(arrival_s[order])[same]
@@ -79,7 +79,7 @@ def test_batches_follow_the_hours_of_the_week():
     """Time change: the rate integrated up to each batch start is the sum of the unit exponentials behind it."""
     arrivals = process(batch_continue=0.0, mean_gap_s=600.0, **RHYTHM)
     generator = KnownPhase()
-    arrival_s, _ = draw_arrivals(arrivals, arrivals.cumulative(), 5000, generator)
+    arrival_s, _, _ = draw_arrivals(arrivals, arrivals.cumulative(), 5000, generator)
     sums = np.cumsum(generator.drawn[0])
 
     def integrated(time_s):
@@ -107,7 +107,7 @@ def test_episodes_start_at_any_hour_of_the_week():
 
 def test_the_fit_recovers_the_process():
     truth = process(mean_gap_s=300.0, batch_continue=0.3, batch_gap_s=8.0, **RHYTHM)
-    arrival_s, batch_idx = draw(truth, 40_000, seed=2)
+    arrival_s, batch_idx, _ = draw(truth, 40_000, seed=2)
     size_idx = rng_for(0, "test", "sizes").integers(0, 12, int(batch_idx.max()) + 1)[batch_idx]
     fit = fit_arrivals(arrival_s, size_idx)
     assert fit.mean_gap_s == pytest.approx(300.0, rel=0.03)

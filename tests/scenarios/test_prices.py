@@ -26,6 +26,13 @@ def test_the_list_prices_reproduce_the_quoted_instances():
     assert quoted == pytest.approx([0.34, 0.526], abs=1e-3)
 
 
+def test_a_node_hour_by_hand():
+    """96 vCPU and 8 GPUs: 0.2592 + 0.912, and (110 + 240) W at PUE 1.12 and $0.08 per kWh: 0.03136."""
+    assert LIST_PRICES.node_hour_usd(ints(96_000), ints(8)) == pytest.approx([0.2592 + 0.912 + 0.03136])
+    assert LIST_PRICES.node_cpu_hour_usd == pytest.approx(1.5 * 12_000 / 128 / (72 * 730), rel=0.02)
+    assert LIST_PRICES.node_gpu_hour_usd == pytest.approx(6_000 / (72 * 730), rel=0.01)
+
+
 def test_a_full_node_earns_more_than_it_costs():
     """Otherwise every policy that rejects everything would win."""
     cpu, gpus = ints(96_000), ints(8)

@@ -104,6 +104,20 @@ def test_without_a_length_lifetimes_stay_in_real_seconds():
     assert scenario.departure_s - scenario.arrival_s == pytest.approx(timed.pool.lifetime_s[first : first + 30])
 
 
+def test_the_clock_is_that_of_the_trace():
+    """Whatever the stretch: arrivals on the scenario's clock are the recorded creations."""
+    timed = made_source()
+    rates = set()
+    for seed in range(5):
+        scenario = timed.sample(rng_for(seed, "train"), "train")
+        first = int(np.flatnonzero(timed.pool.spec_idx == scenario.spec_idx[0])[0])
+        recorded = timed.pool.creation_s[first : first + len(scenario)]
+        assert scenario.clock_start_s + scenario.clock_rate * scenario.arrival_s == pytest.approx(recorded)
+        rates.add(scenario.clock_rate)
+    assert len(rates) == 5, "every episode is stretched by its own factor"
+    assert made_source(overlays=3, num_requests=60).sample(rng_for(0, "test"), "test").clock_rate == 0.0
+
+
 def test_splits_never_share_a_request():
     timed = made_source()
     seen = {

@@ -16,8 +16,8 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
+from archrl.command import run_command
 from archrl.errors import ArchrlError
-from archrl.evaluation.command import run_command
 from archrl.evaluation.records import read_records
 
 ROOT = Path(__file__).resolve().parents[2]

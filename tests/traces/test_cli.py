@@ -90,6 +90,14 @@ def test_an_interruption_says_how_to_continue(
     assert "run the same command again to continue" in capsys.readouterr().err
 
 
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path, repository: Path) -> None:
+    environment = {**os.environ, "ARCHRL_DATA": str(tmp_path), "PYTHONPATH": str(repository), "PYTHONUNBUFFERED": "1"}
+    command = f"{sys.executable} -m archrl.traces list | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode in (0, 1)
+
+
 def test_the_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ARCHRL_DATA", str(tmp_path / "named"))

@@ -7,6 +7,7 @@ import fcntl
 import gzip
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -368,3 +369,7 @@ def test_verify_tells_what_is_wrong_with_each_file(tmp_path: Path, upstream: Ups
     assert by_name["README.upstream.md"].state == "missing"
     (folder / "sub/b.csv.gz").write_bytes(packed[:-20])
     assert {s.name: s.state for s in verify_trace_set(NAME, tmp_path)}["sub/b.csv"] == "unreadable"
+    (folder / "sub/b.csv.gz").write_bytes(packed[:20] + b"\xff" * 60 + packed[80:])
+    assert {s.name: s.state for s in verify_trace_set(NAME, tmp_path)}["sub/b.csv"] == "unreadable", "broken stream"
+    replaced = fetch_trace_set(NAME, tmp_path, replace(options, replace=True))
+    assert {s.state for s in verify_trace_set(NAME, replaced.parent)} == {"ok"}, "a damaged set can be replaced"

@@ -44,7 +44,7 @@ def run_command(main: Callable[..., Any], *arguments: Any, kept: str = KEPT, **o
     except KeyboardInterrupt:
         return _fail(f"interrupted; {kept}", INTERRUPTED, "")
     except BrokenPipeError:
-        _silence_stdout()
+        silence_stdout()
         return FAILED
     return DONE
 
@@ -71,6 +71,6 @@ def _missing_extra(error: ImportError) -> str:
     raise error
 
 
-def _silence_stdout() -> None:
+def silence_stdout() -> None:
     """The reader of standard output has gone (as with `| head`): let the interpreter close it without a message."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
