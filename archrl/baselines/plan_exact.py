@@ -22,6 +22,8 @@ MOST_REQUESTS = 128
 """Longer episodes have more plans of a node than can be listed, and more triples of requests than can be cut on."""
 FIRST_REGRET_FRAC, REGRET_GROWTH = 0.01, 1.6
 """First regret up to which plans are listed, as a part of the bound, and the factor from round to round."""
+LEAST_GROWTH = 1.02
+"""Where a list grows too long, the factor is reduced down to this before the method gives up."""
 INCUMBENT_FRAC = 0.1
 """Part of the time for a first choice among the generated plans."""
 
@@ -65,17 +67,21 @@ def prove_by_plans(instance: Instance, proof: PlanProof, mip_gap: float, deadlin
 
 def _close_gap(master: PlanMaster, proof: PlanProof, mip_gap: float, deadline: float) -> None:
     base = master.lagrangian_usd
-    regret = max(FIRST_REGRET_FRAC * abs(base), master.bound_usd - base, 1e-6)
+    regret, settled, growth = max(FIRST_REGRET_FRAC * abs(base), master.bound_usd - base, 1e-6), 0.0, REGRET_GROWTH
     while proof.objective_usd - proof.bound_usd > mip_gap * proof.objective_usd and seconds_left(deadline) > 0:
         regret = min(regret, proof.objective_usd - base)
         pool = listed_pool(master, regret)
         if pool is None:
-            return
+            growth = growth**0.5
+            if settled == 0.0 or growth < LEAST_GROWTH:
+                return
+            regret = settled * growth
+            continue
         tolerance = 0.5 * mip_gap * proof.objective_usd
         choice = choose_plans(pool, min(proof.objective_usd, base + regret), tolerance, deadline)
         proof.improve(pool, choice.chosen, choice.objective_usd)
         proof.bound_usd = max(proof.bound_usd, min(choice.bound_usd, base + regret))
-        regret *= REGRET_GROWTH
+        settled, regret = regret, regret * growth
 
 
 def fleet_plan(instance: Instance, plans: list[tuple[int, Plan]]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

@@ -171,15 +171,15 @@ def test_a_run_above_its_bound_is_found(evidence):
     assert verdict_of(evidence, "B1", bounds=bounds.assign(arrivals="another")).verdict == "not run"
 
 
-def with_agent(evidence, points, workloads=None):
-    """Rows of an agent with two training seeds that does `points` better than FGD on each workload."""
+def with_agent(evidence, points, workloads=None, shifts_of_seeds=(-0.2, -0.1, 0.0, 0.1, 0.2)):
+    """Rows of an agent with five training seeds that does `points` better than FGD on each workload."""
     runs = evidence.runs[evidence.runs["policy"] != analysis.AGENT]
     fgd = analysis.published_form(runs)
     fgd = fgd[(fgd["policy"] == "FGD") & fgd["workload"].isin(workloads or set(fgd["workload"]))]
     shifts = fgd["workload"].map(points) if isinstance(points, dict) else points
     parts = [
         fgd.assign(policy=analysis.AGENT, training_seed=seed, alloc_pct_130=fgd["alloc_pct_130"] + shifts + shift)
-        for seed, shift in ((0, -0.2), (1, 0.2))
+        for seed, shift in enumerate(shifts_of_seeds)
     ]
     return pd.concat([runs, *parts], ignore_index=True)
 
@@ -188,10 +188,12 @@ def test_the_agent_is_compared_with_fgd_on_the_same_scenarios(evidence):
     runs = with_agent(evidence, 0.5)
     table = analysis.against_fgd(evidence._replace(runs=runs))
     assert len(table) == 11
-    assert (table["training_seeds"] == 2).all()
+    assert (table["training_seeds"] == 5).all()
     np.testing.assert_allclose(table[["difference", "low", "high"]], 0.5)
     assert verdict_of(evidence, "A1", runs).verdict == "holds"
     assert verdict_of(evidence, "A2", runs).verdict == "holds"
+    few = with_agent(evidence, 0.5, shifts_of_seeds=(0.0, 0.1))
+    assert {verdict_of(evidence, claim, few).verdict for claim in ("A1", "A2")} == {"not run"}, "five seeds are needed"
 
 
 def test_an_agent_that_loses_is_published_as_losing(evidence):
