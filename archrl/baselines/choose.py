@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from archrl.cluster import scores
-from archrl.cluster.handle import borrowed
 from archrl.cluster.jit import inlined, kernel
+from archrl.cluster.layout import borrowed
 from archrl.cluster.observed import change_of, note_changes, shape_index
 
 FGD = scores.FGD

@@ -15,20 +15,33 @@ from typing import Any
 import numba
 from numba import njit
 
-KERNEL_FILES = (
-    "units.py",
-    *(f"cluster/{name}.py" for name in ("jit", "schema", "state", "handle", "prefetch")),
+PACKAGE = Path(__file__).resolve().parent.parent
+COMMON_FILES = ("units.py", *(f"cluster/{name}.py" for name in ("jit", "layout")))
+PLACEMENT_FILES = (
+    *(f"cluster/{name}.py" for name in ("schema", "state", "handle", "prefetch")),
     *(f"cluster/{name}.py" for name in ("fragmentation", "scores", "observed", "candidates", "kernels", "step")),
     *(f"baselines/{name}.py" for name in ("choose", "plan_kernels", "plan_enumeration")),
 )
-"""Every file whose content ends up in compiled code, below the package."""
+SERVICE_FILES = (
+    *(f"cluster/{name}.py" for name in ("queueing", "hpa", "noise", "latency")),
+    *(f"cluster/service_{name}.py" for name in ("schema", "static", "state", "actuators", "kernels", "step", "load")),
+)
+KERNEL_FILES = (*COMMON_FILES, *PLACEMENT_FILES, *SERVICE_FILES)
+"""Every file whose content ends up in compiled code, below the package. The two models share `COMMON_FILES` only."""
 
 
 @cache
-def sources_stamp() -> str:
-    """SHA-256 over the kernel files."""
-    package = Path(__file__).resolve().parent.parent
-    return hashlib.sha256(b"".join((package / name).read_bytes() for name in KERNEL_FILES)).hexdigest()
+def sources_stamp(files: tuple[str, ...] = KERNEL_FILES) -> str:
+    """SHA-256 over kernel files."""
+    return hashlib.sha256(b"".join((PACKAGE / name).read_bytes() for name in files)).hexdigest()
+
+
+def files_behind(path: str) -> tuple[str, ...]:
+    """The kernel files that may end up in a kernel that is written in `path`: those of its model, or all."""
+    for files in (PLACEMENT_FILES, SERVICE_FILES):
+        if any(Path(path).resolve() == PACKAGE / name for name in files):
+            return (*COMMON_FILES, *files)
+    return KERNEL_FILES
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -55,6 +68,6 @@ def _compiled(function: Callable[..., Any], own: str = "", **options: Any) -> An
     """Numba reads the version of an index before it unpickles the rest, which may name classes that are gone."""
     dispatcher = njit(error_model="numpy", cache=True, **options)(function)
     file = dispatcher._cache._cache_file
-    file._source_stamp = sources_stamp() + own
+    file._source_stamp = sources_stamp(files_behind(function.__code__.co_filename)) + own
     file._version = f"{numba.__version__} {file._source_stamp}"
     return dispatcher

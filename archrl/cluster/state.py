@@ -9,20 +9,21 @@ of a time of day. Static tables (fleet, catalogue, mix) are shared by all rows a
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archrl.cluster import schema
 from archrl.cluster.fragmentation import mix_table
+from archrl.cluster.layout import carve, layout_of
 from archrl.errors import ScenarioError
 from archrl.scenarios.placement import NodeTable, PodMix, RequestCatalogue
 from archrl.units import GPU_MILLI
 
 
 class ClusterState(NamedTuple):
-    """All arrays of B episodes. The handle in `handle` is what kernels receive; the arrays own the memory."""
+    """All arrays of B episodes. `handle` is what kernels receive (see `layout`); the arrays own the memory."""
 
     # fleet, static
     cpu_capacity: Annotated[NDArray[np.int32], "N"]  # milli-cores
@@ -122,20 +123,7 @@ class ClusterState(NamedTuple):
         return bind, (arrays,)
 
 
-def _fields() -> dict[str, tuple[np.dtype, tuple[str, ...]]]:
-    """(dtype, axes) of every array, read off the annotations of `ClusterState`."""
-    fields = {}
-    for name, hint in get_type_hints(ClusterState, include_extras=True).items():
-        if name != "handle":
-            array, axes = get_args(hint)
-            scalar = get_args(get_args(array)[1])[0]
-            fields[name] = (np.dtype(scalar), tuple(axes.split()))
-    return fields
-
-
-FIELDS = _fields()
-SIZES = tuple(dict.fromkeys(symbol for _, axes in FIELDS.values() for symbol in axes))
-CACHE_LINE_BYTES = 64
+LAYOUT = layout_of(ClusterState)
 STATIC = frozenset(ClusterState._fields[: ClusterState._fields.index("request_real")])
 PARAMS = ("slot_rule", "allow_reject", "track_fragmentation", "fragmentation_usd_per_gpu", "gpu_capacity_milli")
 PARAM_SLOT_RULE, PARAM_ALLOW_REJECT, PARAM_TRACK_FRAG, PARAM_FRAG_USD, PARAM_GPU_CAPACITY = range(len(PARAMS))
@@ -177,12 +165,7 @@ def allocate(
     sizes = _row_sizes(num_envs, len(nodes), spec)
     sizes["G"] = int(catalogue.group_idx.max()) + 1
     sizes["H"] = int(arrays["spec_shape"].max()) + 1
-    layout = {
-        name: (dtype, tuple(sizes[axis] for axis in axes))
-        for name, (dtype, axes) in FIELDS.items()
-        if name not in arrays
-    }
-    return bind(arrays | _carve(layout))
+    return bind(arrays | carve(LAYOUT, sizes, arrays))
 
 
 def _static_arrays(nodes: NodeTable, catalogue: RequestCatalogue, mix: PodMix) -> dict[str, np.ndarray]:
@@ -271,14 +254,3 @@ def _row_sizes(rows: int, nodes: int, spec: StateSpec) -> dict[str, int]:
         "D": schema.NUM_NODE_FEATURES + NUM_SCORES,
         "L": nodes if places else 0,
     }
-
-
-def _carve(layout: dict[str, tuple[np.dtype, tuple[int, ...]]]) -> dict[str, np.ndarray]:
-    """Zeroed arrays that share one block, so that the operating system can back it with large pages."""
-    sizes = {name: int(np.prod(shape)) * dtype.itemsize for name, (dtype, shape) in layout.items()}
-    block = np.zeros(sum(size + -size % CACHE_LINE_BYTES for size in sizes.values()) + CACHE_LINE_BYTES, np.uint8)
-    offset, arrays = -block.ctypes.data % CACHE_LINE_BYTES, {}
-    for name, (dtype, shape) in layout.items():
-        arrays[name] = block[offset : offset + sizes[name]].view(dtype).reshape(shape)
-        offset += sizes[name] + -sizes[name] % CACHE_LINE_BYTES
-    return arrays

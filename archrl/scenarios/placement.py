@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archrl.errors import ScenarioError
+from archrl.scenarios.columns import check_lengths, check_range
 from archrl.units import GPU_MILLI, MAX_GPUS_PER_NODE
 
 IntArray = NDArray[np.int32]
@@ -29,8 +30,6 @@ LARGEST_REAL = float(np.finfo(np.float32).max)
 LARGEST_MASK = 2**62 - 1
 """Bit masks are signed 64-bit integers."""
 BELOW_ONE = float(np.nextafter(1.0, 0.0))
-INTEGER_FIELDS = ("_milli", "_mib", "_count", "_idx", "_mask", "_limit", "priority")
-"""Endings of the fields that hold integers."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +45,17 @@ class NodeTable:
     gpu_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_lengths(self, "name", skip=("gpu_types",))
+        check_lengths(self, "name", skip=("gpu_types",))
         if not self.name:
             raise ScenarioError("nodes: 0 nodes given; at least one is needed; check the node list of the trace")
         if len(set(self.name)) < len(self.name):
             twice = next(name for row, name in enumerate(self.name) if name in self.name[:row])
             raise ScenarioError(f"NodeTable.name: {twice!r} stands twice; names must differ; rename one of the nodes")
         for field in ("cpu_milli", "mem_mib"):
-            _check_range(self, field, 0, LARGEST_INTEGER)
-        _check_range(self, "node_hour_usd", 0, LARGEST_REAL)
-        _check_range(self, "gpu_count", 0, MAX_GPUS_PER_NODE)
-        _check_range(self, "gpu_type_idx", -1, len(self.gpu_types) - 1)
+            check_range(self, field, 0, LARGEST_INTEGER)
+        check_range(self, "node_hour_usd", 0, LARGEST_REAL)
+        check_range(self, "gpu_count", 0, MAX_GPUS_PER_NODE)
+        check_range(self, "gpu_type_idx", -1, len(self.gpu_types) - 1)
         untyped = (self.gpu_count > 0) & (self.gpu_type_idx < 0)
         if untyped.any():
             row = int(np.flatnonzero(untyped)[0])
@@ -83,14 +82,14 @@ class RequestCatalogue:
     priority: IntArray  # (U,) 0: may be rejected at will; 1: only when it fits nowhere
 
     def __post_init__(self) -> None:
-        _check_lengths(self, "cpu_milli")
+        check_lengths(self, "cpu_milli")
         if len(self) == 0:
             raise ScenarioError("catalogue: 0 specifications given; at least one is needed; check the request list")
         for field in ("cpu_milli", "mem_mib"):
-            _check_range(self, field, 0, LARGEST_INTEGER)
-        _check_range(self, "priority", 0, 1)
-        _check_range(self, "group_idx", NO_GROUP, LARGEST_INTEGER)
-        _check_range(self, "group_limit", 0, LARGEST_INTEGER)
+            check_range(self, field, 0, LARGEST_INTEGER)
+        check_range(self, "priority", 0, 1)
+        check_range(self, "group_idx", NO_GROUP, LARGEST_INTEGER)
+        check_range(self, "group_limit", 0, LARGEST_INTEGER)
         groupless = (self.group_idx == NO_GROUP) & (self.group_limit != 0)
         if groupless.any():
             row = int(np.flatnonzero(groupless)[0])
@@ -98,7 +97,7 @@ class RequestCatalogue:
                 f"RequestCatalogue.group_limit[{row}] = {self.group_limit[row]} without a group; allowed is 0; "
                 "set it to 0 or give the row a group_idx"
             )
-        _check_range(self, "gpu_type_mask", ANY_GPU_TYPE, LARGEST_MASK, "-1 (all types) or bits 0 to 61")
+        check_range(self, "gpu_type_mask", ANY_GPU_TYPE, LARGEST_MASK, "-1 (all types) or bits 0 to 61")
         _check_gpus(self)
 
     def __len__(self) -> int:
@@ -116,14 +115,14 @@ class PodMix:
     gpu_type_mask: NDArray[np.int64]  # (J,)
 
     def __post_init__(self) -> None:
-        _check_lengths(self, "share")
+        check_lengths(self, "share")
         if len(self) == 0:
             raise ScenarioError("mix: 0 entries given; at least one is needed; check the workload mix")
-        _check_range(self, "share", 0, 1)
+        check_range(self, "share", 0, 1)
         if not np.isclose(self.share.sum(), 1.0):
             raise ScenarioError(f"mix: shares sum to {self.share.sum():.6g}; they must sum to 1; divide by their sum")
-        _check_range(self, "cpu_milli", 0, LARGEST_INTEGER)
-        _check_range(self, "gpu_type_mask", ANY_GPU_TYPE, LARGEST_MASK, "-1 (all types) or bits 0 to 61")
+        check_range(self, "cpu_milli", 0, LARGEST_INTEGER)
+        check_range(self, "gpu_type_mask", ANY_GPU_TYPE, LARGEST_MASK, "-1 (all types) or bits 0 to 61")
         _check_gpus(self)
 
     def __len__(self) -> int:
@@ -150,13 +149,13 @@ class PlacementScenario:
 
     def __post_init__(self) -> None:
         scalars = ("end_s", "name", "clock_start_s", "clock_rate")
-        _check_lengths(self, "spec_idx", skip=("nodes", "catalogue", "mix", *scalars))
+        check_lengths(self, "spec_idx", skip=("nodes", "catalogue", "mix", *scalars))
         if len(self.spec_idx) == 0:
             raise ScenarioError("requests: 0 requests given; at least one is needed; check the request list")
-        _check_range(self, "spec_idx", 0, len(self.catalogue) - 1)
+        check_range(self, "spec_idx", 0, len(self.catalogue) - 1)
         for field in ("arrival_s", "predicted_lifetime_s", "value_usd"):
-            _check_range(self, field, 0, LARGEST_REAL)
-        _check_range(self, "slot_uniform", 0, BELOW_ONE, "0 to below 1")
+            check_range(self, field, 0, LARGEST_REAL)
+        check_range(self, "slot_uniform", 0, BELOW_ONE, "0 to below 1")
         self._check_times()
         for name in ("clock_start_s", "clock_rate"):
             value = getattr(self, name)
@@ -201,40 +200,9 @@ class PlacementScenario:
         return digest.hexdigest()
 
 
-def _check_lengths(table: object, reference: str, skip: tuple[str, ...] = ()) -> None:
-    expected = len(getattr(table, reference))
-    for name in table.__dataclass_fields__:  # type: ignore[attr-defined]
-        if name in skip:
-            continue
-        column = getattr(table, name)
-        if name != "name":
-            _check_column(table, name, column)
-        if len(column) != expected:
-            raise ScenarioError(
-                f"{type(table).__name__}.{name}: {len(column)} entries; allowed are {expected}, as {reference} has; "
-                "give every column one entry per row"
-            )
-
-
-def _check_column(table: object, name: str, column: object) -> None:
-    kinds = "iu" if name.endswith(INTEGER_FIELDS) else "iuf"
-    if not (isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype.kind in kinds):
-        found = f"{column.dtype} of shape {column.shape}" if isinstance(column, np.ndarray) else f"{column!r:.60}"
-        raise ScenarioError(
-            f"{type(table).__name__}.{name}: got {found}; allowed is a 1-D array of "
-            f"{'integers' if kinds == 'iu' else 'numbers'}; convert it with numpy.array(..., {_dtype_of(name)})"
-        )
-
-
-def _dtype_of(name: str) -> str:
-    if not name.endswith(INTEGER_FIELDS):
-        return "numpy.float64"
-    return "numpy.int64" if name.endswith("_mask") else "numpy.int32"
-
-
 def _check_gpus(table: RequestCatalogue | PodMix) -> None:
-    _check_range(table, "gpu_count", 0, MAX_GPUS_PER_NODE)
-    _check_range(table, "gpu_milli", 0, GPU_MILLI)
+    check_range(table, "gpu_count", 0, MAX_GPUS_PER_NODE)
+    check_range(table, "gpu_milli", 0, GPU_MILLI)
     shared_multi = (table.gpu_count > 1) & (table.gpu_milli != GPU_MILLI)
     without = (table.gpu_count == 0) != (table.gpu_milli == 0)
     if (shared_multi | without).any():
@@ -243,15 +211,3 @@ def _check_gpus(table: RequestCatalogue | PodMix) -> None:
             f"{type(table).__name__} row {row}: gpu_count={table.gpu_count[row]}, gpu_milli={table.gpu_milli[row]}; "
             "allowed are 0 and 0 (no GPU), 1 and 1..999 (a share), or k and 1000 (whole GPUs); correct the input"
         )
-
-
-def _check_range(table: object, field: str, low: float, high: float, allowed: str = "") -> None:
-    """NaN is outside every range: the least and the greatest of a column with NaN are NaN."""
-    values = getattr(table, field)
-    if low <= values.min() and values.max() <= high:
-        return
-    row = int(np.flatnonzero(~((values >= low) & (values <= high)))[0])
-    raise ScenarioError(
-        f"{type(table).__name__}.{field}[{row}] = {values[row]}; allowed is {allowed or f'{low} to {high:.9g}'}; "
-        "correct the input"
-    )

@@ -67,7 +67,7 @@ class _ConsoleProgress:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._total = len(trace_set(name).files)
+        self._total = len(trace_set(name).parts)
         self._done: list[int] = []
         self._bar: Any = None
         if sys.stderr.isatty():
@@ -101,7 +101,7 @@ def run_list(command: List) -> int:
     print(f"data root: {command.root}")
     for entry in TRACE_SETS:
         there = "present" if is_present(command.root, entry.name) else "absent"
-        print(f"{entry.name}: {there}; {len(entry.files)} files, {entry.size_bytes / 1e6:.1f} MB")
+        print(f"{entry.name}: {there}; {len(entry.parts)} files, {entry.size_bytes / 1e6:.1f} MB")
         print(f"    licence: {entry.licence}\n    source:  {entry.source}")
     return 0
 

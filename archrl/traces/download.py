@@ -14,10 +14,12 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar, cast
 from urllib.parse import urlsplit
 
 from archrl.errors import ConfigError, TraceError
+
+Consumed = TypeVar("Consumed")
 
 CHUNK_BYTES = 1 << 16
 _RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
@@ -121,6 +123,54 @@ def download_file(
     )
 
 
+def download_stream(url: str, consume: Callable[[IO[bytes]], Consumed], retry: Retry) -> Consumed:
+    """Give the body at `url` to `consume`, from the start again when it does not arrive whole.
+
+    For archives that a server packs when it is asked, of which neither size nor checksum is known beforehand: the
+    caller has to check what `consume` returns.
+
+    Args:
+        url: Address, as `check_url` allows.
+        consume: Reads the stream; raises EOFError where it is damaged or ends early.
+        retry: Number of attempts and pauses.
+
+    Returns:
+        What `consume` returns.
+
+    Raises:
+        ConfigError: If the address is not allowed.
+        TraceError: If the server refuses, or does not deliver after all attempts.
+    """
+    check_url(url)
+    for attempt in range(retry.attempts):
+        if attempt:
+            retry.sleep(retry.backoff_s * 2 ** (attempt - 1))
+        try:
+            with _open(url, 0, retry.timeout_s) as response:
+                return consume(cast("IO[bytes]", _Body(response)))
+        except _TryAgainError as error:
+            reason = str(error)
+        except EOFError as error:
+            reason = f"what arrives is damaged or ends early ({error})"
+    raise TraceError(
+        f"{url}: {reason}; gave up after {retry.attempts} attempts. Run the command again later, or name a mirror with "
+        "--base-url"
+    )
+
+
+class _Body:
+    """The body of a response; a broken connection is an attempt that failed."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._response.read(None if size < 0 else size)
+        except (OSError, http.client.HTTPException) as error:
+            raise _TryAgainError(f"the connection broke ({error})") from error
+
+
 def _transfer(url: str, part: Path, size_bytes: int, timeout_s: float, report: Callable[[int], None]) -> bool:
     """Bring `part` to its full size; whether bytes of an earlier transfer are in it."""
     have = part.stat().st_size if part.exists() else 0
@@ -185,7 +235,7 @@ def _receive(
         raise disk_error(part, error) from error
     if position > size_bytes:
         part.unlink()
-        raise TraceError(f"more than the {size_bytes} bytes of the original arrive for {part.stem}: {_changed()}")
+        raise TraceError(f"more than the {size_bytes} bytes of the original arrive for {part.stem}: {changed()}")
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
@@ -204,10 +254,11 @@ def _check_content(url: str, part: Path, expected: Expected, resumed: bool) -> N
     problem = f"SHA-256 is {found}, the original has {expected.sha256}"
     if resumed:
         raise _TryAgainError(problem)
-    raise TraceError(f"{url}: {problem}: {_changed()}")
+    raise TraceError(f"{url}: {problem}: {changed()}")
 
 
-def _changed() -> str:
+def changed() -> str:
+    """What to do about content that is not the original."""
     return "the file upstream has changed or is altered on the way; nothing is installed. Name a mirror with --base-url"
 
 

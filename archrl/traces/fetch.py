@@ -15,11 +15,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import IO, Literal, Protocol
 
 from archrl.errors import TraceError
-from archrl.traces.download import CHUNK_BYTES, Expected, Retry, check_url, disk_error, download_file
-from archrl.traces.registry import TraceSet, local_file, trace_set
+from archrl.traces.bundle import Bundle, digest_of, pack, packed_files, read_folder, read_packed, select, upstream_files
+from archrl.traces.download import (
+    CHUNK_BYTES,
+    Expected,
+    Retry,
+    changed,
+    check_url,
+    disk_error,
+    download_file,
+    download_stream,
+)
+from archrl.traces.registry import TraceSet, local_bundle, local_file, trace_set
 from archrl.traces.registry_files import TraceFile
 from archrl.traces.table import open_bytes
 
@@ -99,7 +109,7 @@ def fetch_trace_set(
             return folder
         if not options.replace:
             raise TraceError(
-                f"{folder} exists and {len(bad)} of its {len(entry.files)} files are not the original, the first: "
+                f"{folder} exists and {len(bad)} of its {len(entry.parts)} files are not the original, the first: "
                 f"{bad[0].name} is {bad[0].state}; give --replace to exchange the whole folder, or another --root"
             )
     staging = Path(root) / f".{name}.partial"
@@ -116,12 +126,14 @@ def fetch_trace_set(
 def verify_trace_set(name: str, root: str | Path) -> list[FileStatus]:
     """Compare every file of an installed trace set with the original.
 
-    A `.gz` file is compared by its uncompressed content.
+    A `.gz` file is compared by its uncompressed content; a bundle, packed or not, by the digest of its files.
 
     Raises:
         ConfigError: If the trace set is unknown.
     """
-    return [_verify_file(root, name, file) for file in trace_set(name).files]
+    entry = trace_set(name)
+    statuses = [_verify_file(root, name, file) for file in entry.files]
+    return statuses if entry.bundle is None else [*statuses, _verify_bundle(root, name, entry.bundle)]
 
 
 def _verify_file(root: str | Path, name: str, file: TraceFile) -> FileStatus:
@@ -141,6 +153,21 @@ def _verify_file(root: str | Path, name: str, file: TraceFile) -> FileStatus:
     return FileStatus(file.name, "ok")
 
 
+def _verify_bundle(root: str | Path, name: str, bundle: Bundle) -> FileStatus:
+    path = local_bundle(root, name, bundle)
+    if path is None:
+        missing = f"{Path(root) / name / bundle.name} does not exist, nor folder {bundle.folder}"
+        return FileStatus(bundle.name, "missing", missing)
+    try:
+        content = read_folder(path) if path.is_dir() else read_packed(path)
+    except TraceError as error:
+        return FileStatus(bundle.name, "unreadable", str(error))
+    if digest_of(content) != bundle.digest:
+        found = f"{path}: {len(content)} files, the original has {bundle.num_files}, or their content differs"
+        return FileStatus(bundle.name, "changed", found)
+    return FileStatus(bundle.name, "ok")
+
+
 def _gather(entry: TraceSet, staging: Path, options: FetchOptions, progress: Progress) -> None:
     for file in entry.files:
         target = staging / file.name
@@ -153,6 +180,31 @@ def _gather(entry: TraceSet, staging: Path, options: FetchOptions, progress: Pro
 
             download_file(url, target, Expected(file.size_bytes, file.sha256), options.retry, tell)
         progress.file_done(file)
+    if entry.bundle is not None:
+        _gather_bundle(entry.bundle, entry.name, staging, options, progress)
+
+
+def _gather_bundle(bundle: Bundle, name: str, staging: Path, options: FetchOptions, progress: Progress) -> None:
+    """Select from the upstream archive while it arrives, or take the packed selection of a mirror."""
+    target = staging / bundle.name
+    if _verify_bundle(staging.parent, staging.name, bundle).state != "ok":
+        packed = options.base_url is not None
+        url = bundle.url if options.base_url is None else f"{options.base_url.rstrip('/')}/{name}/{bundle.name}"
+
+        def consume(raw: IO[bytes]) -> dict[str, bytes]:
+            files = packed_files(raw.read()) if packed else upstream_files(raw)
+            return select(bundle, files, lambda size_bytes: progress.file_position(bundle.as_file, size_bytes))
+
+        content = download_stream(url, consume, options.retry)
+        if (found := digest_of(content)) != bundle.digest:
+            raise TraceError(
+                f"{url}: the {len(content)} selected files have digest {found}, the {bundle.num_files} originals "
+                f"{bundle.digest}: {changed()}"
+            )
+        part = target.with_name(f"{target.name}.part")
+        part.write_bytes(pack(content))
+        os.replace(part, target)
+    progress.file_done(bundle.as_file)
 
 
 def _is_right(path: Path, file: TraceFile) -> bool:

@@ -11,8 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archrl.errors import ConfigError
+from archrl.traces.bundle import Bundle
+from archrl.traces.registry_callgraphs import DEATHSTARBENCH_FILES, DGG_BUNDLE, DGG_FILES
+from archrl.traces.registry_demand import (
+    AZURE_LLM_FILES,
+    GENAI_FILES,
+    NAB_FILES,
+    VM_PRICES_FILES,
+    WEB_PER_SECOND_FILES,
+    WIKIPEDIA_FILES,
+    WORLDCUP_FILES,
+)
 from archrl.traces.registry_files import AZURE_FILES, DLRM_FILES, OPENB_FILES, TraceFile
+from archrl.traces.table import ARCHIVE_SUFFIXES
 
+_DATA_SUFFIXES = (".csv", ".txt", ".json", *ARCHIVE_SUFFIXES)
 _ALIBABA_TERMS = 'no licence file; README: "as long as it is for research or study purpose"'
 
 
@@ -24,16 +37,22 @@ class TraceSet:
     files: tuple[TraceFile, ...]
     licence: str
     source: str
+    bundle: Bundle | None = None  # many more files, kept as one archive
+
+    @property
+    def parts(self) -> tuple[TraceFile, ...]:
+        """What is fetched and verified: the files, then the bundle as if it were one."""
+        return self.files if self.bundle is None else (*self.files, self.bundle.as_file)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all original files."""
-        return sum(file.size_bytes for file in self.files)
+        """Bytes of all original files, those of the bundle included."""
+        return sum(part.size_bytes for part in self.parts)
 
     @property
     def data_files(self) -> tuple[TraceFile, ...]:
         """The files that are read, without the explaining texts."""
-        return tuple(file for file in self.files if file.name.endswith((".csv", ".txt")))
+        return tuple(file for file in self.files if file.name.endswith(_DATA_SUFFIXES))
 
 
 TRACE_SETS = (
@@ -56,6 +75,65 @@ TRACE_SETS = (
         files=DLRM_FILES,
         licence=_ALIBABA_TERMS,
         source="Yang et al., GPU-Disaggregated Serving for Deep Learning Recommendation Models at Scale, NSDI 2025",
+    ),
+    TraceSet(
+        name="worldcup98",
+        files=WORLDCUP_FILES,
+        licence="MIT (repository); log of the Internet Traffic Archive: free to use",
+        source="Arlitt and Jin, Workload Characterization of the 1998 World Cup Web Site, HP Laboratories 1999",
+    ),
+    TraceSet(
+        name="wikipedia_hourly2009",
+        files=WIKIPEDIA_FILES,
+        licence="GPL-3.0 (repository); counts of Wikimedia: public domain",
+        source="Wikimedia, pagecounts-raw; sums by hour: YuchenLuo/WikiTraffic",
+    ),
+    TraceSet(
+        name="web_per_second",
+        files=WEB_PER_SECOND_FILES,
+        licence="no licence file (repository); log of the Internet Traffic Archive: public",
+        source="Arlitt and Williamson, Web Server Workload Characterization, SIGMETRICS 1996 (NASA-HTTP)",
+    ),
+    TraceSet(
+        name="azure_llm2023",
+        files=AZURE_LLM_FILES,
+        licence="CC-BY-4.0",
+        source="Patel et al., Splitwise: Efficient Generative LLM Inference Using Phase Splitting, ISCA 2024",
+    ),
+    TraceSet(
+        name="alibaba_genai2026",
+        files=GENAI_FILES,
+        licence=_ALIBABA_TERMS,
+        source="Lin et al., Understanding Diffusion Model Serving in Production: A Top-Down Analysis of Workload, "
+        "Scheduling, and Resource Efficiency, SoCC 2025",
+    ),
+    TraceSet(
+        name="cloud_vm_prices_2022",
+        files=VM_PRICES_FILES,
+        licence="Apache-2.0",
+        source="Apache Libcloud, pricing.json of 2022-05-22",
+    ),
+    TraceSet(
+        name="nab",
+        files=NAB_FILES,
+        licence="MIT-style (LICENSE.txt, Numenta 2014-2024)",
+        source="Lavin and Ahmad, Evaluating Real-time Anomaly Detection Algorithms: the Numenta Anomaly Benchmark, "
+        "ICMLA 2015",
+    ),
+    TraceSet(
+        name="alibaba_callgraphs_dgg",
+        files=DGG_FILES,
+        bundle=DGG_BUNDLE,
+        licence=f"no licence file (repository); derived from the Alibaba trace of 2021, {_ALIBABA_TERMS}",
+        source="DGG, Service Dependency Graph Generator, ICS 2025 (repository dufanrong/DGG); original trace: Luo et "
+        "al., Characterizing Microservice Dependency and Performance: Alibaba Trace Analysis, SoCC 2021",
+    ),
+    TraceSet(
+        name="deathstarbench_traces",
+        files=DEATHSTARBENCH_FILES,
+        licence="Apache-2.0",
+        source="Gan et al., An Open-Source Benchmark Suite for Microservices and Their Hardware-Software Implications "
+        "for Cloud and Edge Systems, ASPLOS 2019",
     ),
 )
 
@@ -89,6 +167,17 @@ def local_file(root: str | Path, name: str, file: TraceFile) -> Path | None:
     return None
 
 
+def local_bundle(root: str | Path, name: str, bundle: Bundle) -> Path | None:
+    """Where the bundle of trace set `name` lies, as archive or as the folder that it unpacks to; None when absent."""
+    archive, folder = Path(root) / name / bundle.name, Path(root) / name / bundle.folder
+    if archive.is_file():
+        return archive
+    return folder if folder.is_dir() else None
+
+
 def is_present(root: str | Path, name: str) -> bool:
     """Whether every data file of the trace set lies below the root. Contents are checked by `verify_trace_set`."""
-    return all(local_file(root, name, file) is not None for file in trace_set(name).data_files)
+    entry = trace_set(name)
+    if entry.bundle is not None and local_bundle(root, name, entry.bundle) is None:
+        return False
+    return all(local_file(root, name, file) is not None for file in entry.data_files)

@@ -27,6 +27,8 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 INT32_MAX = 2**31 - 1
+ARCHIVE_SUFFIXES = (".tar.gz", ".tbz2")
+"""Archives of several files. They are kept as they lie upstream, never with a further `.gz`."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _ABSENT = frozenset({"", "nan", "NaN"})
 
@@ -48,23 +50,25 @@ def row_error(path: Path, row: int, column: str, value: object, allowed: str) ->
 
 
 def locate(folder: Path, name: str) -> Path:
-    """Path of `name` or `name.gz` in `folder`; the uncompressed file has precedence.
+    """Path of `name` or `name.gz` in `folder`; the uncompressed file has precedence. An archive has one name only.
 
     Raises:
         TraceError: If neither exists.
     """
-    for path in (folder / name, folder / f"{name}.gz"):
+    names = [name] if name.endswith(ARCHIVE_SUFFIXES) else [name, f"{name}.gz"]
+    for path in (folder / each for each in names):
         if path.is_file():
             return path
     raise TraceError(
-        f"{folder / name}: no such file, nor {name}.gz; name the folder of the traces in ARCHRL_DATA, or download: "
-        f"python -m archrl.traces fetch {folder.name} --root {folder.parent}"
+        f"{folder / name}: no such file{''.join(f', nor {other}' for other in names[1:])}; name the folder of the "
+        f"traces in ARCHRL_DATA, or download: python -m archrl.traces fetch {folder.name} --root {folder.parent}"
     )
 
 
 def open_bytes(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    """The uncompressed content of a plain or `.gz` file as a binary stream."""
-    return gzip.GzipFile(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    """The uncompressed content of a plain or `.gz` file as a binary stream; an archive is given as it is."""
+    compressed = path.suffix == ".gz" and not path.name.endswith(ARCHIVE_SUFFIXES)
+    return gzip.GzipFile(path, "rb") if compressed else path.open("rb")
 
 
 @contextmanager
@@ -183,11 +187,20 @@ def read_csv(path: Path, layouts: Sequence[tuple[str, ...]]) -> CsvTable:
             is no row at all.
     """
     with open_text(path) as text:
-        reader = csv.reader(text, strict=True)
-        try:
-            rows = list(reader)
-        except csv.Error as error:
-            raise TraceError(f"{path}, line {reader.line_num}: not a CSV file ({error}); download it again") from error
+        return parse_csv(path, text, layouts)
+
+
+def parse_csv(path: Path, text: IO[str], layouts: Sequence[tuple[str, ...]]) -> CsvTable:
+    """As `read_csv`, from an open text; `path` is what errors call it.
+
+    Raises:
+        TraceError: As `read_csv`.
+    """
+    reader = csv.reader(text, strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise TraceError(f"{path}, line {reader.line_num}: not a CSV file ({error}); download it again") from error
     if not rows:
         raise TraceError(f"{path}: empty file; a header and at least one row are needed; download it again")
     header, body = rows[0], rows[1:]

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from numba import njit
 
-from archrl.cluster.handle import bind, borrowed, view
+from archrl.cluster.handle import bind, view
 from archrl.cluster.invariants import check_invariants
-from archrl.cluster.state import FIELDS, STATIC, ClusterState, StateSpec, allocate
+from archrl.cluster.layout import borrowed
+from archrl.cluster.state import LAYOUT, STATIC, ClusterState, StateSpec, allocate
 from tests.cluster.scenes import catalogue, fleet, mix, scenario
 from tests.cluster.strategies import advance, fill
 
-NAMES = tuple(FIELDS)
+NAMES = tuple(LAYOUT.fields)
 MAX_AXES = 3
 CHUNK = 12
 """Fields per generated kernel: compile time grows faster than the length of a function."""
@@ -27,7 +28,7 @@ def compile_probe(names: tuple[str, ...]):
     """A kernel, by generated code: shape, first and last entry of fields read through the handle."""
     lines = ["def probe(handle, shapes, entries):", "    s = view(handle)"]
     for k, name in enumerate(names):
-        axes = range(len(FIELDS[name][1]))
+        axes = range(len(LAYOUT.fields[name][1]))
         lines += [f"    a{k} = s.{name}"]
         lines += [f"    shapes[{k}, {axis}] = a{k}.shape[{axis}]" for axis in axes]
         lines += [f"    entries[{k}, 0] = a{k}[{', '.join('0' for _ in axes)}]"]

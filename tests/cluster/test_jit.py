@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 import archrl
-from archrl.cluster.jit import KERNEL_FILES, kernel, sources_stamp
+from archrl.cluster import step
+from archrl.cluster.jit import (
+    COMMON_FILES,
+    KERNEL_FILES,
+    PLACEMENT_FILES,
+    SERVICE_FILES,
+    files_behind,
+    kernel,
+    sources_stamp,
+)
 
 PACKAGE = Path(archrl.__file__).parent
 
@@ -29,6 +38,22 @@ def test_every_file_with_kernels_is_watched():
 def test_the_stamp_is_the_content():
     assert len(sources_stamp()) == 64
     assert sources_stamp() == sources_stamp()
+
+
+def test_a_kernel_is_watched_with_the_files_of_its_model():
+    assert files_behind(step.__file__) == (*COMMON_FILES, *PLACEMENT_FILES)
+    assert files_behind(__file__) == KERNEL_FILES
+    assert sources_stamp(files_behind(step.__file__)) != sources_stamp()
+
+
+def test_the_models_import_each_other_in_no_kernel_file():
+    """What a model's kernels are made of is in its own list or in the common one."""
+    for files, others in ((PLACEMENT_FILES, SERVICE_FILES), (SERVICE_FILES, PLACEMENT_FILES)):
+        modules = [name.removesuffix(".py").replace("/", ".") for name in others]
+        for name in files:
+            text = (PACKAGE / name).read_text(encoding="utf-8")
+            found = [module for module in modules if re.search(rf"archrl\.{re.escape(module)}\b", text)]
+            assert not found, name
 
 
 @kernel

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archrl.cluster import schema
 from archrl.cluster.metrics import placement_metrics
-from archrl.cluster.state import FIELDS, STATIC, ClusterState
+from archrl.cluster.state import LAYOUT, STATIC, ClusterState
 from archrl.scenarios.placement import NodeTable, PlacementScenario, RequestCatalogue
 from tests.cluster.strategies import advance, episodes, fill, scenarios
 
@@ -93,7 +93,7 @@ def test_exogeneity(story, first, second):
 def digest(state: ClusterState, row: int, requests: int) -> str:
     """SHA-256 over everything that belongs to a row."""
     total = hashlib.sha256()
-    for name, (_, axes) in FIELDS.items():
+    for name, (_, axes) in LAYOUT.fields.items():
         if axes[0] == "B":
             array, lengths = getattr(state, name)[row], {"P": requests, "P1": requests + 1}
             length = lengths.get(axes[1]) if len(axes) > 1 else None

@@ -21,13 +21,19 @@ def test_every_file_is_pinned_to_a_commit(entry: TraceSet, file: TraceFile) -> N
     assert re.fullmatch(r"https://raw\.githubusercontent\.com/[\w-]+/[\w-]+/[0-9a-f]{40}/[\w./-]+", file.url)
     assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
     assert file.size_bytes > 0
-    assert Path(file.name).suffix != ".gz", "upstream is not compressed"
+    assert Path(file.name).suffix != ".gz" or file.name.endswith(".tar.gz"), (
+        "upstream is not compressed, but for archives"
+    )
     assert ".." not in Path(file.name).parts
     assert not Path(file.name).is_absolute()
 
 
 def test_every_trace_set_has_terms_and_source_and_no_file_twice() -> None:
-    assert [entry.name for entry in TRACE_SETS] == ["openb_gpu2023", "azure_vm2017_rnn", "alibaba_dlrm2025"]
+    assert {
+        *("openb_gpu2023", "azure_vm2017_rnn", "alibaba_dlrm2025", "worldcup98", "wikipedia_hourly2009"),
+        *("web_per_second", "azure_llm2023", "alibaba_genai2026", "cloud_vm_prices_2022", "nab"),
+    } <= {entry.name for entry in TRACE_SETS}
+    assert len({entry.name for entry in TRACE_SETS}) == len(TRACE_SETS)
     for entry in TRACE_SETS:
         assert entry.licence
         assert entry.source
@@ -45,6 +51,11 @@ def test_present_means_every_data_file_compressed_or_not(tmp_path: Path) -> None
     assert is_present(tmp_path, name)
 
 
+def upstream_name(name: str) -> str:
+    """Name of the uncompressed original; an archive is an original itself."""
+    return name if name.endswith(".tar.gz") else name.removesuffix(".gz")
+
+
 def test_registered_files_equal_the_manifest(data_root: Path) -> None:
     manifest = data_root / "MANIFEST.jsonl"
     if not manifest.exists():
@@ -52,9 +63,9 @@ def test_registered_files_equal_the_manifest(data_root: Path) -> None:
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
     for entry in TRACE_SETS:
         expected = {
-            (line["file"].removesuffix(".gz"), line["upstream_bytes"], line["upstream_sha256"], line["upstream_url"])
+            (upstream_name(line["file"]), line["upstream_bytes"], line["upstream_sha256"], line["upstream_url"])
             for line in lines
-            if line["dataset"] == entry.name and line["file"] != ".gitignore"
+            if line["dataset"] == entry.name and line["file"] not in (".gitignore", entry.bundle and entry.bundle.name)
         }
         assert {tuple(file) for file in entry.files} == expected
 
