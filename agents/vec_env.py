@@ -100,7 +100,7 @@ class BatchVecEnv(VecEnv):
         return self._copied(observation)
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Remember the actions for `step_wait`."""
+        """Remember the actions for `step_wait`: (B,) or (B, components), floats for a `Box`."""
         self._actions = actions
 
     def step_wait(self) -> tuple[Observation, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
@@ -157,7 +157,7 @@ class BatchVecEnv(VecEnv):
         return dict(buffer)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Exact masks of the current decisions, (B, A)."""
+        """Exact masks of the current decisions, (B, A), flat over the action components; A is 0 without a mask."""
         return self.batch.action_masks()
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> Any:

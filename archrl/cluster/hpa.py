@@ -35,6 +35,8 @@ SELECT_MAX, SELECT_MIN, SELECT_DISABLED = range(len(SELECTS))
 POLICY_COLUMNS = ("kind", "value", "period_s")
 KIND, VALUE, PERIOD_S = range(len(POLICY_COLUMNS))
 MANY = 2**31
+NONE = -1
+"""In the memory of proposals: a step in which the controller made none, because it was off or somebody else decided."""
 WHOLE = 1e-9
 """A quotient this close above a whole number is that number: Kubernetes divides integers, this model floats."""
 
@@ -105,22 +107,32 @@ def _younger(window_s, step_s):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def highest_proposal(past, step, window_s, step_s):  # type: ignore[no-untyped-def]
+    """The greatest of the earlier proposals that are younger than a window, `NONE` without any; see `stabilised`."""
+    most = NONE
+    for age in range(1, min(step, _younger(window_s, step_s)) + 1):
+        most = max(most, int(past[(step - age) % len(past)]))
+    return most
+
+
+@kernel
 def stabilised(current, proposed, past, step, windows_s, step_s):  # type: ignore[no-untyped-def]
     """The recommendation after stabilisation; the proposal is stored in `past`.
 
     Args:
         current: Replicas.
         proposed: From the metrics.
-        past: (L,) earlier proposals, that of step k at k modulo L; L covers the longer window.
+        past: (L,) earlier proposals or `NONE`, that of step k at k modulo L; L covers the longer window.
         step: Number of this step, from 0.
         windows_s: (down, up), seconds.
         step_s: Seconds between synchronisations.
     """
-    up, down, length = proposed, proposed, len(past)
+    up, length = proposed, len(past)
     for age in range(1, min(step, _younger(windows_s[1], step_s)) + 1):
-        up = min(up, int(past[(step - age) % length]))
-    for age in range(1, min(step, _younger(windows_s[0], step_s)) + 1):
-        down = max(down, int(past[(step - age) % length]))
+        earlier = int(past[(step - age) % length])
+        if earlier != NONE:
+            up = min(up, earlier)
+    down = max(proposed, highest_proposal(past, step, windows_s[0], step_s))
     past[step % length] = proposed
     return min(max(current, up), down)
 

@@ -25,6 +25,7 @@ PLACEMENT_FILES = (
 SERVICE_FILES = (
     *(f"cluster/{name}.py" for name in ("queueing", "hpa", "noise", "latency")),
     *(f"cluster/service_{name}.py" for name in ("schema", "static", "state", "actuators", "kernels", "step", "load")),
+    "baselines/autoscale_kernels.py",
 )
 KERNEL_FILES = (*COMMON_FILES, *PLACEMENT_FILES, *SERVICE_FILES)
 """Every file whose content ends up in compiled code, below the package. The two models share `COMMON_FILES` only."""

@@ -17,8 +17,15 @@ POLL_STEPS, COOLDOWN_STEPS, ACTIVATION = INDEX["poll_steps"], INDEX["cooldown_st
 DESIRED, WANTED, RAW, REPLICAS = schema.MODE_DESIRED, schema.MODE_WANTED, schema.MODE_RAW, schema.MODE_REPLICAS
 M_ARRIVAL, M_UTILISATION, M_QUEUE = schema.M_ARRIVAL, schema.M_UTILISATION, schema.M_QUEUE
 M_REPLICAS = schema.M_REPLICAS
+SINGLE = 1e-6
 REQUEST_MILLI = 1000.0
 """CPU request of a pod in the controller's arithmetic; utilisation is a share of it, whatever its cores."""
+
+
+@inlined
+def _ceil(value):  # type: ignore[no-untyped-def]
+    """The whole number at or above a quotient of what is stored as float32: a millionth above one is that one."""
+    return math.ceil(value * (1.0 - SINGLE))
 
 
 @inlined
@@ -28,15 +35,14 @@ def start_delay_steps(s, b, x, step):  # type: ignore[no-untyped-def]
     if s.pull_sigma[x] > 0.0 or s.pull_mu[x] > -6.0:
         draw = noise.uniform(s.key[b], noise.START_DELAY, x, step)
         seconds += math.exp(s.pull_mu[x] + s.pull_sigma[x] * noise.normal_quantile(min(max(draw, 1e-9), 1.0 - 1e-9)))
-    steps = math.ceil(seconds / s.params[STEP_S] - hpa.WHOLE)
-    return min(max(steps, 1), s.pipeline.shape[2] - 1)
+    return min(max(_ceil(seconds / s.params[STEP_S]), 1), s.pipeline.shape[2] - 1)
 
 
 @kernel
 def stop(s, b, x, count):  # type: ignore[no-untyped-def]
-    """Stop replicas: those that would be ready last first, then ready ones, cold ones first."""
+    """Stop replicas: those that would be ready last first, this step's included, then ready ones, cold ones first."""
     length, now = s.pipeline.shape[2], s.step[b]
-    for ahead in range(length - 1, 0, -1):
+    for ahead in range(length - 1, -1, -1):
         place = (now + ahead) % length
         taken = min(count, s.pipeline[b, x, place])
         s.pipeline[b, x, place] -= taken
@@ -129,6 +135,7 @@ def changed_by(current, factor):  # type: ignore[no-untyped-def]
 def command(s, b, x, value):  # type: ignore[no-untyped-def]
     """Carry out the action of one service, see `schema.MODES`; NaN is no action: its HPA keeps its default target."""
     mode = int(s.params[MODE])
+    s.past[b, x, s.step[b] % s.past.shape[2]] = hpa.NONE
     if math.isnan(value):
         wanted = synchronise(s, b, x, False, s.default_target[x])
     elif mode == RAW:
@@ -138,7 +145,7 @@ def command(s, b, x, value):  # type: ignore[no-untyped-def]
     elif mode == WANTED:
         wanted = synchronise(s, b, x, True, value)
     elif mode == DESIRED:
-        wanted = synchronise(s, b, x, True, max(1.0, math.ceil(offered_replicas(s, b, x) / value - hpa.WHOLE)))
+        wanted = synchronise(s, b, x, True, max(1.0, _ceil(offered_replicas(s, b, x) / value)))
     else:
         wanted = synchronise(s, b, x, False, value)
     resize(s, b, x, min(max(wanted, s.least[x]), s.most[x]))

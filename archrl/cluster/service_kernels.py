@@ -6,7 +6,7 @@ replicas x slots, arrivals lambda (with tries), mean service time tau (with inte
     inflow    = lambda dt + Q                          served  = min(inflow, c dt / tau)
     Q'        = inflow - served, at most the queue limit; the rest is dropped
     wait      = stationary wait at min(rho, 0.98), rho = lambda tau / c     (queueing)
-              + (Q + Q') / 2 * tau / c, variance (Q' - Q)^2 / 12 (tau / c)^2   (time average over the step)
+              + time average of the backlog over the step * tau / c            (backlog_moments)
     arrivals of a callee += served / dt * calls
 
 Responses are composed bottom-up (`latency`). A call fails when it is dropped or takes longer than the caller's timeout;
@@ -54,6 +54,18 @@ def slowdown(s, b, x, host_load):  # type: ignore[no-untyped-def]
     return factor
 
 
+@inlined
+def backlog_moments(before, after, drift):  # type: ignore[no-untyped-def]
+    """Mean and variance over a step of a backlog that changes evenly, by `drift` in a step, until it is gone or full.
+
+    It runs from `before` to `after` in the share u = (after - before) / drift of the step and stays there: mean
+    after + d u / 2, variance d^2 (u / 3 - u^2 / 4), d = before - after. What a smaller limit drops goes evenly: u = 1.
+    """
+    share, moved = (after - before) / drift if drift != 0.0 else 1.0, before - after
+    share = share if 0.0 <= share <= 1.0 else 1.0
+    return after + 0.5 * moved * share, moved * moved * share * (1.0 / 3.0 - 0.25 * share)
+
+
 @kernel
 def serve(s, b, x, host_load):  # type: ignore[no-untyped-def]
     """Queue and serve one service; its own delay. Returns the requests served."""
@@ -66,17 +78,18 @@ def serve(s, b, x, host_load):  # type: ignore[no-untyped-def]
     after = min(inflow - served, room)
     s.dropped[b, x] = inflow - served - after
     s.backlog[b, x] = after
+    s.served_rps[b, x], s.busy[b, x], s.present[b, x] = served / dt, served / dt * tau, after
     mean, variance = tau, s.scv[x] * tau * tau
     if servers >= 1.0:
-        rho = min(s.arrivals_rps[b, x] * tau / servers, RHO_MAX)
+        rho, each = min(s.arrivals_rps[b, x] * tau / servers, RHO_MAX), tau / servers
         wait, wait2 = wait_moments(s.waiting, servers, rho, tau, s.variability[x])
-        queue, grown = 0.5 * (before + after) * tau / servers, (after - before) * tau / servers
-        mean += wait + queue
-        variance += wait2 + grown * grown / 12.0
+        queue, queue2 = backlog_moments(before, after, s.arrivals_rps[b, x] * dt - capacity)
+        mean += wait + queue * each
+        variance += wait2 + queue2 * each * each
+        s.present[b, x] += served / dt * (tau + wait)
     else:
         mean += s.queue_limit_s[x]
     s.own_s[b, x], s.own_s2[b, x] = mean, variance
-    s.served_rps[b, x] = served / dt
     return served
 
 
@@ -149,11 +162,13 @@ def meter_services(s, b):  # type: ignore[no-untyped-def]
     for x in range(len(s.tau_s)):
         weight = s.weight[x]
         cores = s.total[b, x] * s.cores[x] * weight
-        busy = min(s.served_rps[b, x] * s.tau_s[x] / s.slots[x], float(s.ready[b, x])) * s.cores[x] * weight
-        _charge(s, b, schema.COST_CORES, cores * params[CORE_STEP])
-        _charge(s, b, schema.COST_OVERLOAD, weight * s.backlog[b, x] * params[WAITING])
-        _charge(s, b, schema.COST_OVERLOAD, weight * s.dropped[b, x] * params[DROPPED])
-        _charge(s, b, schema.COST_CHURN, weight * s.added[b, x, place] * params[START])
+        busy = s.busy[b, x] / s.slots[x] * s.cores[x] * weight
+        core_usd, start_usd = cores * params[CORE_STEP], weight * s.added[b, x, place] * params[START]
+        overload_usd = weight * (s.backlog[b, x] * params[WAITING] + s.dropped[b, x] * params[DROPPED])
+        _charge(s, b, schema.COST_CORES, core_usd)
+        _charge(s, b, schema.COST_OVERLOAD, overload_usd)
+        _charge(s, b, schema.COST_CHURN, start_usd)
+        s.own_usd[b, x] = core_usd + overload_usd + start_usd
         counts[schema.N_DROPPED] += weight * s.dropped[b, x]
         s.step_counts[b, schema.J_DROPPED] += weight * s.dropped[b, x]
         counts[schema.N_WAITING] += weight * s.backlog[b, x]
@@ -176,6 +191,7 @@ def meter_entries(s, b, step):  # type: ignore[no-untyped-def]
         over += p99 > s.slo_s[k]
         all_requests += requests
         all_late += late
+        s.late[b, k] = late
         counts[schema.N_TRIES] += requests * s.retry[b, x]
     _charge(s, b, schema.COST_SLO, all_late * s.params[LATE])
     counts[schema.N_REQUESTS] += all_requests
@@ -199,10 +215,9 @@ def measure(s, b, step):  # type: ignore[no-untyped-def]
         spread = math.sqrt(sigma * sigma * rate * rate + rate / (dt * s.weight[x]))
         draw = noise.triangular(key, (noise.ARRIVALS, noise.ARRIVALS_AGAIN), x, step)
         out[schema.M_ARRIVAL] = max(0.0, rate + spread * draw)
-        busy = s.served_rps[b, x] * s.tau_s[x] / (s.ready[b, x] * s.slots[x]) if s.ready[b, x] > 0 else 0.0
+        busy = s.busy[b, x] / (s.ready[b, x] * s.slots[x]) if s.ready[b, x] > 0 else 0.0
         draw = noise.triangular(key, (noise.UTILISATION, noise.UTILISATION_AGAIN), x, step)
         out[schema.M_UTILISATION] = min(max(0.0, busy * (1.0 + sigma * draw)), 1.0)
-        queue = s.served_rps[b, x] * s.own_s[b, x] + s.backlog[b, x]
         draw = noise.triangular(key, (noise.QUEUE, noise.QUEUE_AGAIN), x, step)
-        out[schema.M_QUEUE] = max(0.0, queue * (1.0 + sigma * draw))
+        out[schema.M_QUEUE] = max(0.0, s.present[b, x] * (1.0 + sigma * draw))
         out[schema.M_REPLICAS] = s.ready[b, x]

@@ -96,7 +96,11 @@ class ServiceState(NamedTuple):
     response_s2: Annotated[NDArray[np.float32], "B S"]
     pressure_rps: Annotated[NDArray[np.float32], "B S"]
     served_rps: Annotated[NDArray[np.float32], "B S"]
+    busy: Annotated[NDArray[np.float32], "B S"]  # slots at work, mean over the step
+    present: Annotated[NDArray[np.float32], "B S"]  # requests in the service and waiting, at the end of the step
     dropped: Annotated[NDArray[np.float32], "B S"]  # requests
+    own_usd: Annotated[NDArray[np.float32], "B S"]  # cores, backlog, drops and starts of each service
+    late: Annotated[NDArray[np.float32], "B N"]  # requests of each entry that are answered after its SLO
     # outputs of the last reset or step
     refused: Annotated[NDArray[np.uint8], "B"]
     step_cost_usd: Annotated[NDArray[np.float64], "B Q"]

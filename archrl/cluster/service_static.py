@@ -41,8 +41,8 @@ class World:
     most_start_steps: int = 12  # longest start
     core_hour_usd: float = 0.048
     late_usd: float = 5e-5  # per request that is answered after its SLO
-    waiting_usd: float = 5e-4  # per request and step that ends in a backlog
-    dropped_usd: float = 1e-3  # per request that is dropped
+    waiting_usd: float = 1e-4  # per request and step that ends in a backlog
+    dropped_usd: float = 2e-4  # per request that is dropped
     start_usd: float = 5e-4  # per replica that is started
     mode: str = "target"  # of service_schema.MODES
     metric: str = "cpu"  # of service_schema.METRICS

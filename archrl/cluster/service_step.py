@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
+from archrl.cluster import hpa
 from archrl.cluster import service_schema as schema
 from archrl.cluster.jit import inlined, kernel
-from archrl.cluster.service_actuators import MODE, command, measured
+from archrl.cluster.service_actuators import MODE, WINDOW_DOWN, command, measured
 from archrl.cluster.service_kernels import (
     KEEP_1MIN,
     KEEP_5MIN,
@@ -50,11 +51,8 @@ def _simulate(s, b):  # type: ignore[no-untyped-def]
 
 @inlined
 def _floor(s, b, x):  # type: ignore[no-untyped-def]
-    """Most replicas among the remembered proposals."""
-    most = 0
-    for k in range(s.past.shape[2]):
-        most = max(most, s.past[b, x, k])
-    return most
+    """Most replicas that the actuator proposed within its scale-down window, as the next synchronisation sees it."""
+    return max(0, hpa.highest_proposal(s.past[b, x], s.step[b], s.params[WINDOW_DOWN], s.params[STEP_S]))
 
 
 @kernel
@@ -105,6 +103,7 @@ def reset_row(s, b):  # type: ignore[no-untyped-def]
     s.cost_usd[b, :], s.step_cost_usd[b, :], s.counts[b, :], s.step_counts[b, :] = 0.0, 0.0, 0.0, 0.0
     s.ready[b], s.total[b], s.past[b] = s.initial[b], s.initial[b], 0
     s.fresh[b], s.pipeline[b], s.cold[b], s.backlog[b] = 0, 0, 0.0, 0.0
+    s.own_usd[b], s.late[b] = 0.0, 0.0
     s.retry[b], s.idle[b], s.held[b], s.added[b], s.removed[b] = 1.0, 0, 0.0, 0, 0
     _simulate(s, b)
     for place in range(s.telemetry.shape[1]):

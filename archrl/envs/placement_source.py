@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 
 import numpy as np
 
+from archrl.envs.data import data_root
 from archrl.envs.placement_config import PlacementConfig
-from archrl.errors import ConfigError, TraceError
+from archrl.errors import ConfigError
 from archrl.scenarios import fleet as fleets
 from archrl.scenarios.episode import EpisodeShape
 from archrl.scenarios.inflation import InflationSource
@@ -22,8 +22,6 @@ from archrl.scenarios.timed import TimedSource, request_pool
 from archrl.scenarios.toy import ToySource
 from archrl.traces.openb import read_openb_nodes, read_openb_pods
 
-DATA_VARIABLE = "ARCHRL_DATA"
-"""Environment variable that names the folder with the trace sets."""
 SYNTHETIC_PODS = 8000
 """Length of the request list behind an inflation episode of the generator; the openb list has 8,152."""
 
@@ -31,19 +29,8 @@ NO_DEPARTURES = EpisodeShape(num_requests=2, offered_load=1e-9)
 """Stands for the shape of episodes where it plays no part: inflation takes the generator's requests, not its times."""
 
 
-def data_root(config: PlacementConfig) -> str:
-    """Folder of the trace sets.
-
-    Raises:
-        TraceError: neither `data_root` nor ARCHRL_DATA is set.
-    """
-    root = config.data_root or os.environ.get(DATA_VARIABLE)
-    if not root:
-        raise TraceError(
-            f"source={config.source!r} needs the openb trace, but neither data_root nor {DATA_VARIABLE} is set: run "
-            f"`python -m archrl.traces fetch openb_gpu2023` and set {DATA_VARIABLE}, or use source='synthetic'"
-        )
-    return root
+def _root(config: PlacementConfig) -> str:
+    return data_root(config.data_root, f"source={config.source!r}", "openb_gpu2023")
 
 
 def build_source(config: PlacementConfig) -> ScenarioSource:
@@ -54,7 +41,7 @@ def build_source(config: PlacementConfig) -> ScenarioSource:
         ScenarioError: the numbers of the configuration do not go together.
     """
     if config.source == "openb" and config.scenario != "toy":
-        config = config.model_copy(update={"data_root": data_root(config)})
+        config = config.model_copy(update={"data_root": _root(config)})
     return _build(config)
 
 
@@ -67,7 +54,7 @@ def _build(config: PlacementConfig) -> ScenarioSource:
 
 
 def _openb(config: PlacementConfig) -> ScenarioSource:
-    root, prices = data_root(config), PRICE_BOOKS[config.price_book]
+    root, prices = _root(config), PRICE_BOOKS[config.price_book]
     nodes = fleets.fleet(read_openb_nodes(root), prices, config.num_nodes)
     pods = read_openb_pods(root, config.workload)
     specs, spec_idx = fleets.catalogue(pods, nodes.gpu_types)

@@ -16,60 +16,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from archrl.envs.actions import check_actions
-from archrl.envs.task import Outputs, Task
+from archrl.envs.actions import action_buffer, check_actions
+from archrl.envs.streams import Streams
+from archrl.envs.task import Outputs, Task, constraint_names
 from archrl.errors import ConfigError
-from archrl.seeding import Split, check_seed, rng_for
+from archrl.seeding import Split, check_seed
 
 RENDER_MODES = ("ansi", "rgb_array")
-SEED_BITS = 63
-EPISODE_SPLITS = ("train", "validation", "test")
-
-
-class _Streams:
-    """Seed and episode counter of every row."""
-
-    def __init__(self, task: Task, split: Split, rows: int) -> None:
-        self.task, self.split = task, split
-        self.seeds: list[int | None] = [None] * rows
-        self.episode = [0] * rows
-        self.started = False
-        if split not in EPISODE_SPLITS:
-            raise ConfigError(f"split: got {split!r}; allowed: {', '.join(EPISODE_SPLITS)}")
-
-    def reseed(self, seed: int | Sequence[int | None] | None, chosen: NDArray[np.intp] | None = None) -> None:
-        """As `SyncVectorEnv.reset`: None keeps the streams (or draws fresh ones), an int seeds row i with seed + i.
-
-        Rows that are not `chosen` keep their streams.
-        """
-        rows = len(self.seeds)
-        if not self.started and chosen is not None and len(chosen) < rows:
-            raise ConfigError("reset options: reset_mask leaves rows out that were never reset; reset all rows first")
-        if seed is None or isinstance(seed, int | np.integer):
-            given: list[int | None] = [None] * rows if seed is None else [check_seed(seed) + i for i in range(rows)]
-        else:
-            given = list(seed)
-        if len(given) != rows:
-            raise ConfigError(f"seed: {len(given)} seeds given for {rows} environments; give one, or one each")
-        for row in range(rows) if chosen is None else chosen.tolist():
-            value = given[row]
-            if value is not None:
-                self.seeds[row], self.episode[row] = check_seed(value), 0
-            elif self.seeds[row] is None:
-                self.seeds[row] = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> (64 - SEED_BITS))
-        self.started = True
-
-    def check_started(self) -> None:
-        """Refuse a step before the first reset."""
-        if not self.started:
-            raise ConfigError("step before the first reset; call reset(seed=...)")
-
-    def next(self, row: int) -> Any:
-        seed = self.seeds[row]
-        assert seed is not None
-        scenario = self.task.sample(rng_for(seed, self.split, "episode", self.episode[row]))
-        self.episode[row] += 1
-        return scenario
 
 
 def _check_options(options: dict[str, Any] | None, allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -103,12 +56,15 @@ def _check_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
 class _Readers:
     """Bound methods that read a batch of one row: looked up once, because they are most of the work of a step."""
 
-    def __init__(self, out: Outputs, cost_terms: tuple[str, ...]) -> None:
+    def __init__(self, out: Outputs, task: Task) -> None:
         self.observation = [(key, value[0].copy) for key, value in out.observation.items()]
         self.mask, self.cost_usd = out.action_mask[0].copy, out.cost_usd[0].tolist
-        self.terms = list(enumerate(cost_terms))
+        self.terms = list(enumerate(task.cost_terms))
         self.terminated, self.truncated = out.terminated.tolist, out.truncated.tolist
         self.violations, self.refused = out.violations.tolist, out.refused.tolist
+        self.masked, self.constraint_names = out.action_mask.shape[1] > 0, constraint_names(task, out)
+        self.constraints = None if out.constraints is None else out.constraints[0].tolist
+        self.plain = self.masked and not self.constraint_names
 
 
 class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
@@ -129,16 +85,16 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         self.task, self.split, self.copy = task, split, _check_copy(copy)
         self.render_mode = _check_render_mode(render_mode)
         self.observation_space, self.action_space = task.observation_space, task.action_space
-        self._streams = _Streams(task, split, 1)
+        self._streams = Streams(task, split, 1)
         self._attach(task.allocate(1))
 
     def _attach(self, state: Any) -> None:
         self._state = state
         self._out = self.task.outputs(state)
-        self._actions = np.zeros((1, *self.action_space.shape), np.int64)  # type: ignore[misc]
+        self._actions = action_buffer(self.action_space, 1)
         self._action = self._actions.reshape(self.action_space.shape or ())
         self._views = {key: value[0] for key, value in self._out.observation.items()}
-        self._readers = _Readers(self._out, self.task.cost_terms)
+        self._readers = _Readers(self._out, self.task)
 
     def __getstate__(self) -> dict[str, Any]:
         rebuilt = ("_out", "_actions", "_action", "_views", "_readers")
@@ -154,7 +110,7 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         return self._state
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Exact mask of the current decision, (A,); the name that MaskablePPO looks for."""
+        """Exact mask of the current decision, (A,), empty without one; the name that MaskablePPO looks for."""
         mask: NDArray[np.bool_] = self._out.action_mask[0].astype(np.bool_)
         return mask
 
@@ -200,7 +156,13 @@ class SingleEnv(gym.Env[dict[str, NDArray[Any]], Any]):
         usd, (violations,), (refused,) = read.cost_usd(), read.violations(), read.refused()
         for k, term in read.terms:
             cost[term] = usd[k]
-        return {"action_mask": read.mask(), "cost": cost, "violations": violations, "refused": refused}
+        if read.plain:
+            return {"action_mask": read.mask(), "cost": cost, "violations": violations, "refused": refused}
+        info: dict[str, Any] = {"action_mask": read.mask()} if read.masked else {}
+        info |= {"cost": cost, "violations": violations, "refused": refused}
+        if read.constraint_names and read.constraints is not None:
+            info["constraint_cost"] = dict(zip(read.constraint_names, read.constraints(), strict=True))
+        return info
 
 
 class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
@@ -235,13 +197,14 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
         self.single_observation_space, self.single_action_space = task.observation_space, task.action_space
         self.observation_space = batch_space(task.observation_space, num_envs)
         self.action_space = batch_space(task.action_space, num_envs)
-        self._streams = _Streams(task, split, num_envs)
+        self._streams = Streams(task, split, num_envs)
         self._attach(task.allocate(num_envs))
 
     def _attach(self, state: Any) -> None:
         self._state = state
         self._out = self.task.outputs(state)
-        self._actions = np.zeros((self.num_envs, *self.single_action_space.shape), np.int64)  # type: ignore[misc]
+        self._constraints = constraint_names(self.task, self._out)
+        self._actions = action_buffer(self.single_action_space, self.num_envs)
         self._all = np.ones(self.num_envs, np.bool_)
         self._all.flags.writeable = False
         self._ended = np.zeros(self.num_envs, np.bool_)
@@ -261,7 +224,7 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
         return self._state
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Exact masks of the current decisions, (B, A)."""
+        """Exact masks of the current decisions, (B, A); A is 0 without a mask."""
         return self._out.action_mask.astype(np.bool_)
 
     def reset(
@@ -351,13 +314,20 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
         return dict(self._out.observation)
 
     def _infos(self) -> dict[str, Any]:
-        out, present = self._out, self._all
-        cost: dict[str, Any] = {}
-        for k, name in enumerate(self.task.cost_terms):
-            cost[name], cost[f"_{name}"] = out.cost_usd[:, k].copy(), present
-        infos: dict[str, Any] = {"action_mask": out.action_mask.copy(), "cost": cost}
+        out = self._out
+        infos: dict[str, Any] = {"action_mask": out.action_mask.copy()} if out.action_mask.shape[1] else {}
+        infos["cost"] = self._by_name(out.cost_usd, self.task.cost_terms)
         infos |= {"violations": out.violations.copy(), "refused": out.refused.astype(np.bool_)}
-        return infos | {f"_{key}": present for key in infos}
+        if self._constraints and out.constraints is not None:
+            infos["constraint_cost"] = self._by_name(out.constraints, self._constraints)
+        return infos | {f"_{key}": self._all for key in infos}
+
+    def _by_name(self, values: NDArray[np.float64], names: tuple[str, ...]) -> dict[str, Any]:
+        """Columns of `values`, each with its presence mask."""
+        named: dict[str, Any] = {}
+        for k, name in enumerate(names):
+            named[name], named[f"_{name}"] = values[:, k].copy(), self._all
+        return named
 
     def _finals(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
         """`final_obs` and `final_info` of the rows that ended, in the form of `SyncVectorEnv`."""
@@ -370,10 +340,9 @@ class BatchEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]):
 
     def _row_info(self, row: int) -> dict[str, Any]:
         out = self._out
-        return {
-            "action_mask": out.action_mask[row].copy(),
-            "cost": dict(zip(self.task.cost_terms, out.cost_usd[row].tolist(), strict=True)),
-            "violations": int(out.violations[row]),
-            "refused": bool(out.refused[row]),
-            "metrics": self.task.metrics(self._state, row),
-        }
+        info: dict[str, Any] = {"action_mask": out.action_mask[row].copy()} if out.action_mask.shape[1] else {}
+        info["cost"] = dict(zip(self.task.cost_terms, out.cost_usd[row].tolist(), strict=True))
+        info |= {"violations": int(out.violations[row]), "refused": bool(out.refused[row])}
+        if self._constraints and out.constraints is not None:
+            info["constraint_cost"] = dict(zip(self._constraints, out.constraints[row].tolist(), strict=True))
+        return info | {"metrics": self.task.metrics(self._state, row)}

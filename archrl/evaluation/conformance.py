@@ -9,10 +9,11 @@
 Every check raises `ConformanceError` with the name of the check, what was seen and how to repair it. They are also
 there one by one, for `pytest.mark.parametrize`: `ENV_CHECKS`, `BATCH_CHECKS`, `POLICY_CHECKS`, `TASK_CHECKS`.
 
-What an environment has to show beyond Gymnasium's interface, where it applies: `info["action_mask"]` (exact mask of the
-first action component), `info["cost"]` (dollars by term; the reward is minus their sum / scale), `info["refused"]` and
-`info["violations"]` (a masked-out action is refused, counted and changes nothing). Without a mask or cost terms the
-checks of them pass. Episodes must end by themselves and should be short: the checks play some dozens of them.
+Actions are `Discrete`, `MultiDiscrete` or a `Box` of floats. What an environment has to show beyond Gymnasium's
+interface, where it applies: `info["action_mask"]` (exact mask of the leading action components, one after another),
+`info["cost"]` (dollars by term; the reward is minus their sum / scale), `info["refused"]` and `info["violations"]` (a
+masked-out action is refused, counted and changes nothing). Without a mask or cost terms the checks of them pass.
+Episodes must end by themselves and should be short: the checks play some dozens of them.
 """
 
 from __future__ import annotations

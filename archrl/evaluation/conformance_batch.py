@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from archrl.evaluation.conformance_tools import EnvKit, difference, first_component, require, scribble, whole_action
+from archrl.evaluation.conformance_actions import allowed_action, any_action, mask_of, stacked
+from archrl.evaluation.conformance_tools import EnvKit, difference, require, scribble
 from archrl.seeding import rng_for
 
 ROWS = 3
@@ -43,17 +44,12 @@ def _batch(kit: EnvKit, rows: int = ROWS, mode: Mode = Mode.SAME_STEP) -> Any:
     return kit.batch_factory(num_envs=rows, autoreset_mode=mode)
 
 
-def _actions(env: Any, info: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
+def _actions(env: Any, info: dict[str, Any], rng: np.random.Generator) -> NDArray[Any]:
     """Mostly allowed actions of every row, (B,) or (B, components)."""
-    count, space = env.num_envs, env.single_action_space
-    masks = np.asarray(info["action_mask"]).astype(bool) if "action_mask" in info else None
-    actions = []
-    for row in range(count):
-        heed = masks is not None and rng.random() >= REFUSED_SHARE
-        everything = np.arange(first_component(space))
-        first = int(rng.choice(np.flatnonzero(masks[row]) if heed and masks is not None else everything))
-        actions.append(whole_action(space, first))
-    return np.array(actions, np.int64)
+    space = env.single_action_space
+    draws = [any_action if rng.random() < REFUSED_SHARE else allowed_action for _ in range(env.num_envs)]
+    masks = mask_of(info, (env.num_envs,))
+    return stacked(space, [draw(space, mask, rng) for draw, mask in zip(draws, masks, strict=True)])
 
 
 def _reset(env: Any, seed: int | None, **options: Any) -> BatchStep:
@@ -152,11 +148,8 @@ def any_width(kit: EnvKit) -> None:
         ended = False
         while not ended and len(steps) < kit.max_steps:
             steps.append(copy.deepcopy((_row(step.observation, 0), step.reward[0])))
-            mask = np.asarray(step.info["action_mask"][0]).astype(bool) if "action_mask" in step.info else None
-            legal = np.arange(first_component(env.single_action_space)) if mask is None else np.flatnonzero(mask)
-            first = int(rng.choice(legal))
             others = _actions(env, step.info, rng_for(kit.seed, "test", "conformance", "others", len(steps)))
-            others[0] = whole_action(env.single_action_space, first)
+            others[0] = allowed_action(env.single_action_space, mask_of(step.info, (rows,))[0], rng)
             step = BatchStep(*env.step(others))
             ended = bool(step.ended[0])
         shown.append(steps)

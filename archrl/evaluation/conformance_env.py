@@ -14,27 +14,21 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
-from archrl.evaluation.conformance_tools import (
-    ConformanceError,
-    EnvKit,
-    Transition,
-    arrays_in,
-    chooser,
-    difference,
-    episode,
-    first_component,
+from archrl.evaluation.conformance_actions import (
+    lowest_action,
     mask_of,
-    played,
-    require,
-    scribble,
-    trajectory,
-    whole_action,
+    mask_parts,
+    masked_out_action,
+    outside_actions,
+    probes,
 )
+from archrl.evaluation.conformance_play import Transition, chooser, episode, played, trajectory
+from archrl.evaluation.conformance_tools import ConformanceError, EnvKit, arrays_in, difference, require, scribble
 
 PROBED_STATES = 6
-"""States of an episode in which every action is tried on a copy."""
-PROBED_ACTIONS = 64
-"""Actions tried in each of them, allowed and masked."""
+"""States of an episode in which many actions are tried on a copy."""
+OUTSIDE_STATES = 3
+"""States of an episode in which actions outside the space are tried."""
 SEEDS = 5
 """Seeds that must give different episodes."""
 
@@ -81,9 +75,10 @@ def _which(env: gym.Env[Any, Any], observation: Any) -> str:
 def _check_mask(env: gym.Env[Any, Any], step: Transition) -> None:
     if "action_mask" not in step.info:
         return
-    mask, count = np.asarray(step.info["action_mask"]), first_component(env.action_space)
-    require(mask.shape == (count,), f"action_mask has shape {mask.shape}", f"needed is ({count},)")
-    require(mask.any(), "action_mask allows nothing", "leave one action that is always possible")
+    mask = np.asarray(step.info["action_mask"])
+    require(mask.ndim == 1, f"action_mask has shape {mask.shape}", "needed is one flat array of all masked components")
+    for k, part in enumerate(mask_parts(env.action_space, mask)):
+        require(part.any(), f"action_mask allows nothing in component {k}", "leave one value that is always possible")
     if hasattr(env.unwrapped, "action_masks"):
         gap = difference(mask.astype(bool), env.unwrapped.action_masks())
         require(gap is None, f"info and action_masks() disagree: {gap}", "build both from one array")
@@ -114,8 +109,9 @@ def ends_at_horizon(kit: EnvKit) -> None:
 
 
 def _masked_out(env: gym.Env[Any, Any], info: dict[str, Any]) -> Any:
-    """The first action that is masked out, if there is one."""
-    return whole_action(env.action_space, int(np.argmin(mask_of(env, info))))
+    """An action that is masked out, or the lowest one where nothing is."""
+    action = masked_out_action(env.action_space, mask_of(info))
+    return lowest_action(env.action_space, mask_of(info)) if action is None else action
 
 
 def twin_determinism(kit: EnvKit) -> None:
@@ -230,23 +226,22 @@ def reward_is_cost(kit: EnvKit) -> None:
         )
 
 
-def _probes(kit: EnvKit, wanted: bool) -> Iterator[tuple[gym.Env[Any, Any], Transition, int]]:
+def _probes(kit: EnvKit, wanted: bool) -> Iterator[tuple[gym.Env[Any, Any], Transition, Any]]:
     """(copy of the environment, where it stands, action) for allowed (`wanted`) or masked-out actions."""
-    env = kit.env_factory()
+    env, choose = kit.env_factory(), chooser(kit, "probed")
     length = sum(1 for _ in episode(env, chooser(kit, "probes"), kit.seed, kit.max_steps)) - 1
     every = max(1, length // PROBED_STATES)
     for k, step in enumerate(episode(env, chooser(kit, "probes"), kit.seed, kit.max_steps)):
         if k % every or k + 1 >= length or "action_mask" not in step.info:
             continue
-        actions = np.flatnonzero(mask_of(env, step.info) == wanted)
-        for action in actions[:: max(1, len(actions) // PROBED_ACTIONS)]:
-            yield copy.deepcopy(env), step, int(action)
+        for action in probes(env.action_space, mask_of(step.info), choose(env, step.info), wanted, k // every):
+            yield copy.deepcopy(env), step, action
 
 
 def masked_in_is_legal(kit: EnvKit) -> None:
     """Every action that the mask allows is carried out."""
     for env, before, action in _probes(kit, wanted=True):
-        info = env.step(whole_action(env.action_space, action))[4]
+        info = env.step(action)[4]
         refused = info.get("refused", False) or info.get("violations", 0) != before.info.get("violations", 0)
         require(not refused, f"action {action} is in the mask but was refused", "make mask and step agree")
 
@@ -254,13 +249,14 @@ def masked_in_is_legal(kit: EnvKit) -> None:
 def masked_out_is_refused(kit: EnvKit) -> None:
     """Every masked-out action is refused and counted, costs nothing and leaves the observation as it was."""
     for env, before, action in _probes(kit, wanted=False):
-        after = Transition(action, *env.step(whole_action(env.action_space, action)))
+        after = Transition(action, *env.step(action))
         what = f"action {action} is masked out"
         require(after.info.get("refused"), f"{what} but was carried out", "refuse it: info['refused'] = True")
         counted = after.info.get("violations") == before.info.get("violations", 0) + 1
         require(counted, f"{what} but was not counted", "add 1 to info['violations']")
-        free = after.reward == 0 and not any(after.info.get("cost", {}).values())
-        require(free, f"{what} but cost something: {after.info.get('cost')}", "price nothing that is refused")
+        costs = {**after.info.get("cost", {}), **after.info.get("constraint_cost", {})}
+        free = after.reward == 0 and not any(costs.values())
+        require(free, f"{what} but cost something: {costs}", "price and count nothing that is refused")
         gap = difference(before.observation, after.observation)
         require(gap is None, f"{what} but changed the observation at {gap}", "leave the state as it is")
 
@@ -268,14 +264,12 @@ def masked_out_is_refused(kit: EnvKit) -> None:
 def outside_action(kit: EnvKit) -> None:
     """An action outside the space, or of the wrong type or shape, raises and changes nothing."""
     expected = trajectory(kit, kit.env_factory(), episodes=1)
-    env = kit.env_factory()
-    space, count = env.action_space, first_component(env.action_space)
-    bad = [whole_action(space, count), whole_action(space, -1), float("nan"), 0.5, None, [[0]], np.zeros(7, np.int64)]
-    choose, seen = chooser(kit, "play"), []
-    for k, step in enumerate(episode(env, choose, kit.seed, kit.max_steps)):
+    env, seen = kit.env_factory(), []
+    for k, step in enumerate(episode(env, chooser(kit, "play"), kit.seed, kit.max_steps)):
         seen.append(step)
-        if k < len(bad) and not step.ended:
-            _must_raise(env, bad[k])
+        if k < OUTSIDE_STATES and not step.ended:
+            for action in outside_actions(env.action_space):
+                _must_raise(env, action)
     gap = difference(expected, seen)
     require(gap is None, f"an action that raised changed the episode at {gap}", "check the action before anything else")
 

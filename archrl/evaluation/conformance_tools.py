@@ -1,18 +1,16 @@
-"""What the conformance checks share: the error, exact comparison, and one way to play an environment."""
+"""What the conformance checks share: the error, what a check needs to know, and exact comparison."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
-from archrl.errors import ArchrlError, ConfigError
-from archrl.seeding import rng_for
+from archrl.errors import ArchrlError
 
 EnvFactory = Callable[..., gym.Env[Any, Any]]
 """Makes an environment; keyword arguments are passed on to it."""
@@ -33,22 +31,6 @@ class EnvKit:
     horizon: Callable[[Any], int] | None = None  # environment after reset -> steps of the episode
     seed: int = 0
     max_steps: int = 5000  # an episode that is longer counts as endless
-
-
-class Transition(NamedTuple):
-    """What `step` returned, with the action."""
-
-    action: Any
-    observation: Any
-    reward: Any
-    terminated: Any
-    truncated: Any
-    info: dict[str, Any]
-
-    @property
-    def ended(self) -> bool:
-        """Whether the episode is over."""
-        return bool(self.terminated or self.truncated)
 
 
 def require(ok: Any, what: str, repair: str) -> None:
@@ -119,76 +101,3 @@ def scribble(value: Any) -> None:
     for array in {id(array): array for array in arrays_in(value)}.values():
         if array.flags.writeable and array.dtype.kind in "iufb":
             array[...] = ~array if array.dtype.kind == "b" else 77
-
-
-def first_component(space: spaces.Space[Any]) -> int:
-    """Number of values of the first (or only) action component, the one that is masked.
-
-    Raises:
-        ConfigError: the action space is neither `Discrete` nor `MultiDiscrete`.
-    """
-    if isinstance(space, spaces.Discrete):
-        return int(space.n)
-    if isinstance(space, spaces.MultiDiscrete):
-        return int(space.nvec.reshape(-1)[0])
-    raise ConfigError(f"action_space: got {space}; the conformance checks know Discrete and MultiDiscrete")
-
-
-def whole_action(space: spaces.Space[Any], first: int) -> Any:
-    """An action of `space` with the given first component and zeros after it."""
-    if isinstance(space, spaces.Discrete):
-        return int(first)
-    action = np.zeros(space.shape or (), np.int64)
-    action.reshape(-1)[0] = first
-    return action
-
-
-def mask_of(env: gym.Env[Any, Any], info: dict[str, Any]) -> NDArray[np.bool_]:
-    """Allowed values of the first action component; all of them when the environment has no mask."""
-    if "action_mask" not in info:
-        return np.ones(first_component(env.action_space), np.bool_)
-    return np.asarray(info["action_mask"]).astype(np.bool_)
-
-
-def allowed_action(env: gym.Env[Any, Any], info: dict[str, Any], rng: np.random.Generator) -> Any:
-    """A random action that the mask allows."""
-    return whole_action(env.action_space, int(rng.choice(np.flatnonzero(mask_of(env, info)))))
-
-
-Chooser = Callable[[gym.Env[Any, Any], dict[str, Any]], Any]
-
-
-def chooser(kit: EnvKit, name: str) -> Chooser:
-    """Random allowed actions from a stream of their own: two choosers of the same name choose alike."""
-    rng = rng_for(kit.seed, "test", "conformance", name)
-    return lambda env, info: allowed_action(env, info, rng)
-
-
-def episode(env: gym.Env[Any, Any], choose: Chooser, seed: int | None, limit: int) -> Iterator[Transition]:
-    """Play one episode lazily; the first item is the reset (action None, reward 0). Stops after `limit` steps."""
-    observation, info = env.reset(seed=seed)
-    yield Transition(None, observation, 0.0, False, False, info)
-    for _ in range(limit):
-        action = choose(env, info)
-        result = Transition(action, *env.step(action))
-        info = result.info
-        yield result
-        if result.ended:
-            return
-
-
-def trajectory(
-    kit: EnvKit, env: gym.Env[Any, Any], seed: int | None = None, name: str = "play", episodes: int = 2
-) -> list[Transition]:
-    """All transitions of `played`."""
-    return list(played(kit, env, seed, name, episodes))
-
-
-def played(
-    kit: EnvKit, env: gym.Env[Any, Any], seed: int | None = None, name: str = "play", episodes: int = 2
-) -> Iterator[Transition]:
-    """Some whole episodes of random allowed actions; the first from the kit's seed (or `seed`), the rest unseeded."""
-    choose = chooser(kit, name)
-    for number in range(episodes):
-        first = (kit.seed if seed is None else seed) if number == 0 else None
-        yield from episode(env, choose, first, kit.max_steps)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archrl.config import load_config
-from archrl.envs.placement_source import DATA_VARIABLE
+from archrl.envs.data import DATA_VARIABLE
 from archrl.evaluation.experiment_config import ExperimentConfig, Scalar
 from archrl.traces.registry import default_root, is_present, trace_set
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from archrl.envs.actions import check_actions
+from archrl.envs.actions import action_buffer, check_actions, first_allowed, is_continuous
 from archrl.envs.task import Task
 
 Progress = Callable[[int, int], None]
@@ -22,7 +22,7 @@ class Policy(Protocol):
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[Any, Any]:
-        """Actions (B,) for observations with leading axis B, and the policy's next state."""
+        """Actions (B,) or (B, components) for observations with leading axis B, and the policy's next state."""
 
 
 class Episode(NamedTuple):
@@ -60,7 +60,7 @@ def rollout(
     rows = len(scenarios)
     state = task.allocate(rows)
     out = task.outputs(state)
-    actions = np.zeros((rows, *(task.action_space.shape or ())), np.int64)
+    actions = action_buffer(task.action_space, rows)
     task.reset_rows(state, np.arange(rows), list(scenarios))
     tally = _Tally(task, rows)
     memory: Any = None
@@ -70,7 +70,7 @@ def rollout(
         chosen, memory = policy.predict(out.observation, state=memory, episode_start=starts, deterministic=True)
         tally.predict_s += time.perf_counter() - began
         if tally.running < rows:
-            chosen = _parked(np.asarray(chosen), tally.over, out.action_mask)
+            chosen = _parked(task, np.asarray(chosen), actions, tally.over, out.action_mask)
         check_actions(tally.space, chosen, actions)
         task.step(state, actions)
         if on_step is not None:
@@ -82,13 +82,17 @@ def rollout(
     return tally.episodes()
 
 
-def _parked(chosen: NDArray[Any], over: NDArray[np.bool_], mask: NDArray[np.int8]) -> NDArray[Any]:
-    """Rows that have ended wait on an allowed action; their result is not counted."""
+def _parked(
+    task: Task, chosen: NDArray[Any], last: NDArray[Any], over: NDArray[np.bool_], mask: NDArray[np.int8]
+) -> NDArray[Any]:
+    """Rows that have ended wait on an allowed action, in a `Box` on their last one; their result is not counted."""
+    if chosen.shape != last.shape or chosen.dtype.kind not in "iuf":
+        return chosen  # refused by `check_actions`
+    if is_continuous(task.action_space):
+        waiting = over.reshape(-1, *[1] * (chosen.ndim - 1))
+        return np.where(waiting, last, chosen)
     chosen = chosen.copy()
-    first = chosen[:, 0] if chosen.ndim == 2 else chosen
-    first[over] = mask[over].argmax(axis=1)
-    if chosen.ndim == 2:
-        chosen[over, 1:] = 0
+    chosen.reshape(len(chosen), -1)[over] = first_allowed(task.action_space, mask[over])
     return chosen
 
 

@@ -13,20 +13,20 @@ from archrl.scenarios.service_graph import ServiceGraph, entries
 from archrl.scenarios.service_graph_build import Edge, build_graph
 from archrl.scenarios.system_sizing import DEFAULT_SIZES, SizingParams, constant_columns, sized_table, slo_of
 
-TINY_PEAK_RPS = 600.0
-BOUTIQUE_PEAK_RPS = 3000.0
-TINY_SLO_FACTOR = BOUTIQUE_SLO_FACTOR = 1.25
+TINY_PEAK_RPS = 2000.0
+BOUTIQUE_PEAK_RPS = 9000.0
+TINY_SLO_FACTOR = BOUTIQUE_SLO_FACTOR = 1.5
 
 
 def tiny_system() -> ServiceSystem:
     """A shop of five services and six calls. All numbers are assumptions; its peak is `TINY_PEAK_RPS`.
 
-    web calls cart (every second request) and catalog at the same time; cart asks price, then db; catalog asks price
-    for two articles, then db.
+    web calls cart (in every second request), then catalog; cart asks price, then db; catalog asks price for two
+    articles, then db.
     """
     edges = [
         Edge("web", "cart", 0.5, 0),
-        Edge("web", "catalog", 1.0, 0),
+        Edge("web", "catalog", 1.0, 1),
         Edge("cart", "price", 1.0, 0),
         Edge("cart", "db", 1.0, 1),
         Edge("catalog", "price", 2.0, 0),
@@ -52,7 +52,7 @@ def boutique_system() -> ServiceSystem:
         "frontend": (0.008, 1.0, 4, 1.0),
         "checkoutservice": (0.010, 1.0, 2, 1.0),
         "recommendationservice": (0.006, 1.0, 2, 1.0),
-        "productcatalogservice": (0.003, 0.5, 2, 1.0),
+        "productcatalogservice": (0.003, 0.5, 4, 1.0),
         "currencyservice": (0.002, 0.5, 2, 0.5),
         "cartservice": (0.004, 1.0, 2, 1.0),
         "adservice": (0.003, 1.0, 2, 0.5),

@@ -7,14 +7,18 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_tasks import MostFreeAllowed
 
 import archrl  # noqa: F401 - registers the environments
 from archrl.envs.placement_make import make_task
+from archrl.envs.shells import SingleEnv
 from archrl.errors import ConfigError
 from archrl_agents.vec_env import BatchVecEnv
 from archrl_agents.warm_up import episode_length, random_allowed, stagger
+from tests.envs.toy_tasks import HIGH, LEVERS, LOW, DialTask, KnobTask, LeverTask
 
 ROWS = 5
 
@@ -178,3 +182,57 @@ def test_rows_of_a_group_meet_the_same_scenarios_and_are_rewarded_relative_to_ea
 def test_a_group_must_divide_the_rows():
     with pytest.raises(ConfigError, match="group_size: got 4; allowed: a divisor of num_envs = 6"):
         BatchVecEnv(MostFreeAllowed(), 6, group_size=4)
+
+
+def random_actions(task, masks, rng):
+    """Mostly allowed actions, in the type that Stable-Baselines3 hands on."""
+    if isinstance(task, DialTask):
+        return rng.uniform(LOW, HIGH, (len(masks), 2)).astype(np.float32)
+    if isinstance(task, KnobTask):
+        return random_allowed(masks, rng)
+    parts = np.split(masks, np.cumsum(LEVERS)[:-1], axis=1)
+    return np.stack([random_allowed(part, rng) for part in parts], axis=1)
+
+
+@pytest.mark.parametrize(("make", "width"), [(KnobTask, 4), (LeverTask, 9), (DialTask, 0)])
+def test_parity_with_dummy_vec_env_for_every_kind_of_action(make, width):
+    env, other = BatchVecEnv(make(), ROWS), DummyVecEnv([lambda: SingleEnv(make())] * ROWS)
+    env.seed(3)
+    other.seed(3)
+    assert_same(env.reset(), other.reset())
+    rng, ends = np.random.default_rng(0), 0
+    for _ in range(30):
+        masks = env.action_masks()
+        assert masks.shape == (ROWS, width)
+        np.testing.assert_array_equal(masks, np.stack(other.env_method("action_masks")))
+        np.testing.assert_array_equal(masks[[1, 3]], env.env_method("action_masks", indices=[1, 3]))
+        actions = random_actions(env.batch.task, masks, rng)
+        ours, theirs = env.step(actions), other.step(actions)
+        assert_same(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+        np.testing.assert_array_equal(ours[2], theirs[2])
+        ends += int(ours[2].sum())
+        assert not env.batch.state.refused.any()
+    assert ends > 2 * ROWS
+
+
+@pytest.mark.parametrize("make", [KnobTask, LeverTask])
+def test_maskable_ppo_reads_the_mask_of_every_component(make):
+    env = BatchVecEnv(make(), ROWS)
+    env.seed(0)
+    agent = MaskablePPO("MultiInputPolicy", env, n_steps=16, batch_size=40, n_epochs=1, seed=0, device="cpu")
+    refused = []
+    agent.learn(16 * ROWS, callback=lambda local, _: refused.extend(env.batch.state.refused.tolist()) or True)
+    assert len(refused) == 16 * ROWS
+    assert not any(refused)
+
+
+def test_ppo_turns_dials():
+    env = BatchVecEnv(DialTask(), ROWS)
+    env.seed(0)
+    agent = PPO("MultiInputPolicy", env, n_steps=16, batch_size=40, n_epochs=1, seed=0, device="cpu")
+    taken = []
+    agent.learn(16 * ROWS, callback=lambda local, _: taken.extend(env.batch.state.taken.tolist()) or True)
+    assert len(np.unique(taken, axis=0)) > 40
+    assert (np.min(taken, axis=0) >= LOW).all()
+    assert (np.max(taken, axis=0) <= HIGH).all()

@@ -85,7 +85,7 @@ class Hpa:
 class Pod:
     """A pod as the controller sees it."""
 
-    usage_milli: int | None  # None: no metric
+    usage_milli: float | None  # None: no metric
     ready: bool = True
 
 
