@@ -116,7 +116,8 @@ def _forms(instance: AutoscaleInstance, mean_s: Floats, var_s2: Floats) -> Float
     """Lower bounds of mean and variance of the responses, (T, N, 2), for own delays (T, S)."""
     mean = mean_s @ instance.mean_weight.T
     variance = var_s2 @ instance.var_weight.T + mean_s @ instance.var_mean_weight.T + instance.var_offset
-    return np.stack([mean, variance], axis=2)
+    forms: Floats = np.stack([mean, variance], axis=2)
+    return forms
 
 
 def _least_forms(instance: AutoscaleInstance) -> Floats:

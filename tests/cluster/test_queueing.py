@@ -168,7 +168,8 @@ def test_the_table_is_exact_at_its_nodes_and_padded():
 
 def test_interpolation_of_the_table_in_the_middle_of_its_cells():
     """At utilisations above 0.1: within 0.08 % where one request in ten waits, 0.12 % at one in a thousand, 0.25 %
-    at one in a million; everywhere within 5e-4 of all requests. The first cell, which starts from log 0, follows below."""
+    at one in a million; everywhere within 5e-4 of all requests. The first cell, which starts from log 0, follows
+    below."""
     servers = np.repeat(np.arange(1, TABLE_SERVERS + 1, 5), TABLE_CELLS - 1).astype(float)
     rho = np.tile((np.arange(1, TABLE_CELLS) + 0.5) * RHO_MAX / TABLE_CELLS, len(servers) // (TABLE_CELLS - 1))
     exact, found = exact_c(servers, servers * rho), table_c(servers, rho)
