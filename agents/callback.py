@@ -15,9 +15,9 @@ from archrl.files import write_text_atomic
 from archrl_agents import run_folder
 from archrl_agents.checkpoint import save_checkpoint, save_model
 from archrl_agents.evaluations import write_evaluations
-from archrl_agents.policy import AgentPolicy
+from archrl_agents.learner_config import TrainConfig
+from archrl_agents.policy import as_policy
 from archrl_agents.progress import Progress
-from archrl_agents.train_config import TrainConfig
 from archrl_agents.validation import Validation
 
 WINDOW = 100
@@ -96,7 +96,7 @@ class TrainingCallback(BaseCallback):
     def evaluate(self) -> None:
         """Evaluate on the validation scenarios, keep the best model, and append to evaluations.csv."""
         self.evaluated_at = self.num_timesteps_now
-        means = self.validation.evaluate(AgentPolicy(self.model.policy, self.config.name, self.config.seed))
+        means = self.validation.evaluate(as_policy(self.model.policy, self.config.name, self.config.seed))
         seconds = self.elapsed_s + time.monotonic() - self._began_s
         self.evaluations.append({"steps": self.evaluated_at, "seconds": round(seconds, 1)} | means)
         for key, value in means.items():

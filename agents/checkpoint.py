@@ -26,6 +26,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from archrl.errors import ConfigError
 from archrl.files import staged_file, write_bytes_atomic
 from archrl_agents.features import score_names
+from archrl_agents.service_inputs import input_names
 
 TRAINER_ENTRY = "archrl/trainer"
 KEPT = 2
@@ -116,13 +117,46 @@ def load_policy(
     Raises:
         ConfigError: no such model, or it was trained on observations with other columns.
     """
-    data, parameters = _read_model(path)
+    data, parameters = read_model(path)
+    if data["policy_kwargs"].get("service") is not None:
+        raise ConfigError(f"model {os.fspath(path)}: trained on archrl/Autoscale-v0; the environment is another one")
     trained, given = score_names(data["observation_space"]), score_names(observation_space)
     if trained != given:
         raise ConfigError(
             f"model {os.fspath(path)}: trained with scores {', '.join(trained)}, but the environment has "
             f"{', '.join(given)}; make the environment {'with' if 'fgd' in trained else 'without'} candidates"
         )
+    return _built(data, parameters, observation_space, action_space)
+
+
+def load_service_policy(path: str | os.PathLike[str]) -> tuple[BasePolicy, dict[str, Any]] | None:
+    """A trained policy of services and what its model says of how it acts, or None: the model plays something else.
+
+    Args:
+        path: A model or checkpoint written by a training run.
+
+    Returns:
+        The policy, for any number of services, and `history` and `actions` as `archrl_agents.service_policy` has them.
+
+    Raises:
+        ConfigError: no such model, or it was trained with other inputs than there are now.
+    """
+    data, parameters = read_model(path)
+    service: dict[str, Any] | None = data["policy_kwargs"].get("service")
+    if service is None:
+        return None
+    trained, now = data["observation_space"].shape[0], len(input_names(service["history"]))
+    if trained != now:
+        raise ConfigError(f"model {os.fspath(path)}: trained with {trained} inputs, there are {now}; train it again")
+    return _built(data, parameters, data["observation_space"], data["action_space"]), service
+
+
+def _built(
+    data: dict[str, Any],
+    parameters: dict[str, Any],
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+) -> BasePolicy:
     policy: BasePolicy = data["policy_class"](observation_space, action_space, _no_schedule, **data["policy_kwargs"])
     policy.load_state_dict(parameters["policy"])
     policy.set_training_mode(False)
@@ -135,11 +169,16 @@ def trained_candidates(path: str | os.PathLike[str]) -> int:
     Raises:
         ConfigError: no such model.
     """
-    space = _read_model(path)[0]["observation_space"]
+    space = read_model(path)[0]["observation_space"]
     return int(space["nodes"].shape[0]) if "fgd" in score_names(space) else 0
 
 
-def _read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a model's file holds: its attributes and its weights.
+
+    Raises:
+        ConfigError: no such model.
+    """
     try:
         data, parameters, _ = load_from_zip_file(os.fspath(path), device="cpu")
     except (ValueError, OSError) as error:

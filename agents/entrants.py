@@ -9,8 +9,10 @@ from typing import Any
 
 from archrl.errors import ConfigError
 from archrl.evaluation.entrants import Entrant
+from archrl.evaluation.experiment_config import EnvField
 from archrl_agents import run_folder
-from archrl_agents.train_config import CMAConfig, DQNConfig, PPOConfig, Scalar, load_train_config
+from archrl_agents.learner_config import DQNFields
+from archrl_agents.train_config import AnyConfig, CMAConfig, load_train_config
 
 SHORT_GENERATIONS = 4
 """A run by CMA-ES of fewer generations is a trial: it draws and plays little."""
@@ -32,20 +34,31 @@ def load_agents(paths: Sequence[str | Path], task: Any) -> list[Entrant]:
 def load_agent(path: str | Path, task: Any) -> Entrant:
     """One trained agent; name and training seed are those of its run, where the model lies in the folder of one.
 
-    An agent that was trained on candidates plays its own view of `task`: the same scenarios, actions by candidate.
+    An agent plays its own view of `task`, the same scenarios with the actions that it was trained with: by candidate,
+    or through the actuator that it knows.
     """
     model = model_file(Path(path))
     if model.suffix == ".json":
         return _load_linear(model, task)
-    from archrl_agents.checkpoint import load_policy, trained_candidates
-    from archrl_agents.policy import AgentPolicy
+    from archrl_agents.policy import as_policy
 
-    name, seed = _run_of(model)
-    task = _with_candidates(task, trained_candidates(model))
-    policy = AgentPolicy(load_policy(model, task.observation_space, task.action_space), name, seed)
+    network, task = _network_of(model, task)
+    policy: Any = as_policy(network, *_run_of(model))
     if model.name == run_folder.BEST:
         policy.validation_episodes, policy.model_step = _choice(model.parent)
     return Entrant(policy, task)
+
+
+def _network_of(model: Path, task: Any) -> tuple[Any, Any]:
+    """A trained network, and the view of `task` that it acts in."""
+    from archrl_agents.checkpoint import load_policy, load_service_policy, trained_candidates
+    from archrl_agents.service_task import as_trained
+
+    found = load_service_policy(model)
+    if found is not None:
+        return found[0], as_trained(task, found[1]["actions"])
+    task = _with_candidates(task, trained_candidates(model))
+    return load_policy(model, task.observation_space, task.action_space), task
 
 
 def _load_linear(model: Path, task: Any) -> Entrant:
@@ -57,7 +70,7 @@ def _load_linear(model: Path, task: Any) -> Entrant:
     return Entrant(policy, task)
 
 
-def train_or_continue(config: PPOConfig | DQNConfig | CMAConfig, folder: Path, command: str) -> Path:
+def train_or_continue(config: AnyConfig, folder: Path, command: str) -> Path:
     """The best model of a run: trained now, continued where it was interrupted, or taken where it is complete.
 
     A run with another configuration, or made by other sources, is replaced.
@@ -81,9 +94,7 @@ def train_or_continue(config: PPOConfig | DQNConfig | CMAConfig, folder: Path, c
     return train(config, folder, command, overwrite=True)
 
 
-def quick_config(
-    file: Path, name: str, total_steps: int, env: Mapping[str, Scalar], preset: str
-) -> PPOConfig | DQNConfig | CMAConfig:
+def quick_config(file: Path, name: str, total_steps: int, env: Mapping[str, EnvField], preset: str) -> AnyConfig:
     """A training configuration with another length, preset and source of scenarios; batches shrink with short runs."""
     config = load_train_config(file)
     fields = dict(config.env) | dict(env)
@@ -92,7 +103,7 @@ def quick_config(
     return load_train_config(config.model_dump(mode="json") | changes | _short(config, total_steps))
 
 
-def _short(config: PPOConfig | DQNConfig | CMAConfig, total_steps: int) -> dict[str, Any]:
+def _short(config: AnyConfig, total_steps: int) -> dict[str, Any]:
     """Fields that follow from the length of a quick run."""
     if isinstance(config, CMAConfig):
         return {"population": 4, "scenarios": 2, "eval_episodes": 2} if total_steps < SHORT_GENERATIONS else {}
@@ -100,13 +111,18 @@ def _short(config: PPOConfig | DQNConfig | CMAConfig, total_steps: int) -> dict[
     rows = max(min(config.num_envs, total_steps // 128), 2)
     if rows < config.num_envs:
         changes |= {"num_envs": rows, "group_size": 1, "batch_size": rows, "eval_episodes": 2}
-        changes |= {"learning_starts": total_steps // 8} if isinstance(config, DQNConfig) else {}
+        changes |= {"learning_starts": total_steps // 8} if isinstance(config, DQNFields) else {}
     return changes
 
 
 def _with_candidates(task: Any, candidates: int) -> Any:
     from archrl.envs.placement import PlacementTask
 
+    if not isinstance(task, PlacementTask):
+        raise ConfigError(
+            f"agent: trained on archrl/Placement-v0, but the task is {getattr(task, 'name', task)!r}; choose an agent "
+            "that was trained on this environment"
+        )
     if (task.config.candidates > 0) == (candidates > 0):
         return task
     return PlacementTask(task.config.model_copy(update={"candidates": candidates}), task.source, task.split)
@@ -145,7 +161,7 @@ def _choice(folder: Path) -> tuple[int, int]:
     return config.eval_episodes * len(rows), int(best["steps"])
 
 
-def _config_of(folder: Path) -> PPOConfig | DQNConfig | CMAConfig | None:
+def _config_of(folder: Path) -> AnyConfig | None:
     path = folder / run_folder.CONFIG
     if not path.exists():
         return None

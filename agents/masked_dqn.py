@@ -1,7 +1,8 @@
 """DQN that respects the action mask in the greedy choice, in the random choice and in the bootstrap.
 
 The mask of a state is `observation["action_mask"]`; the policy's Q-network puts masked actions below every allowed one,
-so that each arg max is a masked one. The mask of the next state comes from the replayed next observation.
+so that each arg max is a masked one. The mask of the next state comes from the replayed next observation. Where
+observations are arrays, every action is allowed.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class MaskedDQN(DQN):
         return actions, actions
 
     def _explore(self, greedy: NDArray[Any], observation: Any, rate: float) -> NDArray[Any]:
-        mask = np.asarray(observation["action_mask"])
+        if isinstance(observation, dict):
+            mask = np.asarray(observation["action_mask"])
+        else:
+            mask = np.ones((*greedy.shape, int(self.action_space.n)), np.int8)  # type: ignore[attr-defined]
         keys = np.where(mask > 0, self.explore_rng.random(mask.shape), -1.0)
         explores = self.explore_rng.random(greedy.shape) < rate
         return np.where(explores, keys.argmax(axis=-1), greedy)

@@ -1,4 +1,4 @@
-"""A trained agent as a policy of the evaluator."""
+"""Trained agents as policies of the evaluator."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
+
+from archrl_agents.service_inputs import build_inputs, no_past
+from archrl_agents.service_policy import ServiceActorCritic, ServiceQPolicy
 
 
 class AgentPolicy:
@@ -38,3 +42,51 @@ class AgentPolicy:
         with torch.no_grad():
             actions = self.policy._predict(tensors, deterministic=deterministic).numpy()
         return (actions[0] if single else actions), state
+
+
+class ServiceAgentPolicy:
+    """`predict` over a trained policy that services share; for any number of services.
+
+    The state is the memory of past loads, (B, K, H); a row whose episode starts has none.
+
+    Args:
+        policy: A `ServiceActorCritic` or `ServiceQPolicy`.
+        name: Name in tables.
+        training_seed: Seed of the training run.
+    """
+
+    information = "online"
+
+    def __init__(self, policy: ServiceActorCritic | ServiceQPolicy, name: str, training_seed: int = 0) -> None:
+        self.policy, self.name, self.training_seed = policy, name, training_seed
+        self._history: int = policy.service["history"]
+        policy.set_training_mode(False)
+
+    def predict(
+        self,
+        observation: dict[str, NDArray[Any]],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[Any], Any]:
+        """Levels (or numbers) of every service, (B, K) for a batch, (K,) for one environment without a batch axis."""
+        single = observation["services"].ndim == 2
+        services, cluster = (observation[key][None] if single else observation[key] for key in ("services", "cluster"))
+        rows, count = services.shape[:2]
+        starts = np.zeros(rows, np.bool_) if episode_start is None else np.array(episode_start, np.bool_).reshape(rows)
+        if state is None:
+            state, starts = no_past(rows, count, self._history), np.ones(rows, np.bool_)
+        inputs, state = build_inputs(services, cluster, state, starts)
+        with torch.no_grad():
+            lanes = torch.from_numpy(inputs.reshape(rows * count, -1))
+            actions = self.policy._predict(lanes, deterministic=deterministic).numpy().reshape(rows, count)
+        if isinstance(self.policy.action_space, spaces.Box):
+            actions = np.clip(actions, -1.0, 1.0)
+        return (actions[0] if single else actions), state
+
+
+def as_policy(policy: BasePolicy, name: str, training_seed: int = 0) -> AgentPolicy | ServiceAgentPolicy:
+    """The policy of the evaluator around a trained network; arguments as for `AgentPolicy`."""
+    if isinstance(policy, ServiceActorCritic | ServiceQPolicy):
+        return ServiceAgentPolicy(policy, name, training_seed)
+    return AgentPolicy(policy, name, training_seed)

@@ -10,7 +10,7 @@ from archrl.config import dump_config
 from archrl.errors import ArchrlError, ConfigError
 from archrl.evaluation.provenance import describe, sources_stamp
 from archrl.files import write_text_atomic
-from archrl_agents.train_config import RunConfig
+from archrl_agents.learner_config import RunConfig
 
 CONFIG, RECORD, MONITOR, BEST, FINAL = "config.yaml", "run.json", "monitor.csv", "best_model.zip", "final_model.zip"
 SOURCES = "sources"
@@ -40,7 +40,7 @@ def prepare(folder: Path, config: RunConfig, command: str, overwrite: bool = Fal
 def sources() -> str:
     """SHA-256 over everything that decides what a training run comes to."""
     own = sources_stamp("", package=Path(__file__).resolve().parent)
-    return f"{sources_stamp('units.py', 'seeding.py', 'scenarios', 'cluster', 'envs')[:16]}-{own[:16]}"
+    return f"{sources_stamp('units.py', 'seeding.py', 'traces', 'scenarios', 'cluster', 'envs')[:16]}-{own[:16]}"
 
 
 def is_from_these_sources(folder: Path) -> bool:

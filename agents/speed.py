@@ -14,8 +14,8 @@ from archrl.config import to_dict
 from archrl.envs.placement_make import make_task
 from archrl.evaluation.speed import Case, Clock, Measure, Target
 from archrl.evaluation.speed_cases import ratio
+from archrl_agents.build import make_agent, start_rows
 from archrl_agents.networks import NodePolicy
-from archrl_agents.train import make_agent, start_rows
 from archrl_agents.train_config import PPOConfig, load_train_config
 from archrl_agents.vec_env import BatchVecEnv
 

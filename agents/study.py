@@ -15,7 +15,7 @@ from archrl.errors import ConfigError
 from archrl.evaluation.console import stage
 from archrl.evaluation.entrants import Entrant
 from archrl.evaluation.experiment import Options, run_experiment
-from archrl.evaluation.experiment_config import ExperimentConfig, Scalar
+from archrl.evaluation.experiment_config import ExperimentConfig
 from archrl.evaluation.figures import learning_curve_figure, save_figure
 from archrl.evaluation.report import Report
 from archrl.seeding import rng_for
@@ -119,6 +119,7 @@ def draw_learning(name: str, runs: Sequence[Path], results: Path, seed: int) -> 
 def training(root: Path, agent: StudyAgent, seed: int, experiment: ExperimentConfig, size: StudyScale) -> Any:
     """The training configuration of one agent and seed: its file, then the study's fields, then those of the scale."""
     base = load_train_config(root / agent.config).model_dump(mode="json")
-    env: dict[str, Scalar] = {**base["env"], **experiment.env}
-    changes = {"name": agent.name, "seed": seed, "preset": experiment.preset, "env": env}
+    env = {**base["env"], **experiment.env}
+    task = {"environment": experiment.environment, "preset": experiment.preset, "env": env}
+    changes = {"name": agent.name, "seed": seed} | task
     return load_train_config(base | agent.overrides | changes | size.agents.get(agent.name, {}))

@@ -13,38 +13,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
-from archrl.config import to_dict
-from archrl.envs.placement_config import resolve
-from archrl.envs.placement_make import task_of
 from archrl.envs.task import Task
 from archrl.errors import ArchrlError, ConfigError
-from archrl.seeding import Split, rng_for, seed_sequence_for
 from archrl_agents import run_folder
+from archrl_agents.build import ALGORITHMS, make_agent, make_env, make_task, start_rows
 from archrl_agents.callback import TrainingCallback
 from archrl_agents.checkpoint import checkpoints, load_checkpoint, save_model
 from archrl_agents.evolution import evolve, resume_evolution
+from archrl_agents.learner_config import DQNFields, PPOFields, TrainConfig
 from archrl_agents.masked_dqn import MaskedDQN
-from archrl_agents.networks import NodePolicy, NodeQPolicy
 from archrl_agents.progress import Progress
-from archrl_agents.replay import NStepDictReplayBuffer
-from archrl_agents.shaping import Shaping
-from archrl_agents.train_config import CMAConfig, DQNConfig, LinearSchedule, PPOConfig, TrainConfig, load_train_config
+from archrl_agents.train_config import AnyConfig, CMAConfig, load_train_config
 from archrl_agents.validation import Validation
-from archrl_agents.vec_env import BatchVecEnv
-from archrl_agents.warm_up import stagger
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"maskable_ppo": MaskablePPO, "dqn": MaskedDQN}
 RESUMABLE = ("total_steps", "eval_every", "checkpoint_every", "log_every_s")
 """Keys that may change when a run is resumed."""
 
 
-def train(config: PPOConfig | DQNConfig | CMAConfig, folder: Path, command: str = "", overwrite: bool = False) -> Path:
+def train(config: AnyConfig, folder: Path, command: str = "", overwrite: bool = False) -> Path:
     """Train an agent; everything is written to `folder`. Returns the path of the best model.
 
     Args:
@@ -98,81 +88,14 @@ def resume(folder: Path, overrides: list[str] | None = None) -> Path:
         raise ConfigError(
             f"resume: total_steps={config.total_steps:,}, but the run has done {model.num_timesteps:,}; raise it"
         )
-    if isinstance(model, MaskedDQN):
+    if isinstance(model, MaskedDQN) and isinstance(config, DQNFields):
         model.learning_starts = model.num_timesteps + config.learning_starts
     return _learn(model, config, folder, validation, trainer)
 
 
 def _tasks(config: TrainConfig) -> tuple[Task, Validation]:
-    shared = dict(config.env)
-    if not isinstance(config, PPOConfig | DQNConfig):
-        raise ConfigError(f"config: got a {type(config).__name__}; allowed: PPOConfig or DQNConfig")
-    task = task_of(resolve(config.preset, shared | config.train_env), "train")
-    held_out = task_of(resolve(config.preset, shared), "validation")
-    return task, Validation(held_out, config.eval_episodes, config.eval_seed, config.best_metric)
-
-
-def make_env(task: Task, config: TrainConfig, split: Split = "train") -> BatchVecEnv:
-    """The training rows, seeded; two training seeds share no scenario."""
-    divisor = config.reward_divisor or 1.0
-    env = BatchVecEnv(task, config.num_envs, split, config.bootstrap_horizon, divisor, config.group_size)
-    env.shaping = Shaping() if config.node_hours_shaping else None
-    env.seed(int(seed_sequence_for(config.seed, split, "training rows").generate_state(1, np.uint64)[0] >> 1))
-    return env
-
-
-def make_agent(config: PPOConfig | DQNConfig, env: BatchVecEnv) -> BaseAlgorithm:
-    """An untrained agent on `env`, seeded, on one thread: small networks are slower on more."""
-    torch.set_num_threads(1)
-    seeds = list(env._seeds)
-    shared = {
-        "env": env,
-        "learning_rate": _schedule(config.learning_rate),
-        "gamma": config.gamma,
-        "batch_size": config.batch_size,
-        "max_grad_norm": config.max_grad_norm,
-        "policy_kwargs": {"network": to_dict(config.network)},
-        "seed": config.seed,
-        "device": "cpu",
-    }
-    model: BaseAlgorithm
-    if isinstance(config, PPOConfig):
-        model = _make_ppo(config, shared)
-    else:
-        fields = ("buffer_size", "learning_starts", "train_freq", "gradient_steps", "target_update_interval", "tau")
-        fields += ("exploration_fraction", "exploration_initial_eps", "exploration_final_eps", "double_q")
-        replay = {"n_steps": config.return_steps, "gamma": config.gamma}
-        shared |= {"replay_buffer_class": NStepDictReplayBuffer, "replay_buffer_kwargs": replay}
-        model = MaskedDQN(NodeQPolicy, **shared, **{field: getattr(config, field) for field in fields})
-    env._seeds = seeds
-    return model
-
-
-def _make_ppo(config: PPOConfig, shared: dict[str, Any]) -> MaskablePPO:
-    updates = config.n_steps * config.num_envs
-    if updates % config.batch_size:
-        raise ConfigError(
-            f"batch_size: got {config.batch_size}, which does not divide n_steps * num_envs = {updates}; "
-            "the last minibatch would be smaller: choose a divisor"
-        )
-    fields = ("n_steps", "n_epochs", "gae_lambda", "ent_coef", "vf_coef", "target_kl")
-    values = {field: getattr(config, field) for field in fields}
-    return MaskablePPO(NodePolicy, clip_range=_schedule(config.clip_range), **shared, **values)
-
-
-def _schedule(value: float | LinearSchedule) -> Any:
-    return value.at if isinstance(value, LinearSchedule) else value
-
-
-def start_rows(model: BaseAlgorithm, env: BatchVecEnv, config: TrainConfig) -> None:
-    """Reset the rows, and stagger them where the configuration asks for it."""
-    model._last_obs = env.reset()
-    model._last_episode_starts = np.ones(env.num_envs, np.bool_)
-    if config.stagger:
-        rng = rng_for(config.seed, "train", "warm up")
-        model._last_obs, deviation = stagger(env, config.gamma, rng)
-        if config.reward_divisor is None:
-            env.reward_divisor = deviation
+    held_out = make_task(config, "validation")
+    return make_task(config, "train"), Validation(held_out, config.eval_episodes, config.eval_seed, config.best_metric)
 
 
 def _learn(
@@ -183,7 +106,7 @@ def _learn(
     logger = Logger(str(folder), [TensorBoardOutputFormat(str(folder / run_folder.TENSORBOARD))])
     model.set_logger(logger)
     steps = config.total_steps - model.num_timesteps
-    log_interval = 1 if isinstance(config, PPOConfig) else config.num_envs
+    log_interval = 1 if isinstance(config, PPOFields) else model.n_envs
     try:
         with _stop_at_a_safe_point(callback):
             if steps > 0:

@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Plays heuristics, integer programs, bounds and trained agents on the same held-out scenarios; writes the table.
+"""Plays heuristics, exact plans, bounds and trained agents on the same held-out scenarios; writes the table.
 
 scripts/benchmark.py --config configs/experiment/placement_small.yaml --agents runs/quickstart/ppo
 scripts/benchmark.py --config configs/experiment/placement_tiny.yaml --set test_scenarios=50 seed=1
+scripts/benchmark.py --config configs/experiment/autoscale_tiny.yaml --agents runs/service_ppo
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 scripts/evaluate.py --policy fgd
 scripts/evaluate.py --policy my_module:MyPolicy --preset tiny --set test_scenarios=50 env.offered_load=0.6
 scripts/evaluate.py --policy runs/quickstart/ppo --set bounds.method=lower_bound --name my_result
+scripts/evaluate.py --environment archrl/Autoscale-v0 --preset tiny --policy hpa_60
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import tyro
 from archrl.command import command_line, run_command
 
 
-def main(
+def main(  # noqa: PLR0913 - options of a command
     policy: str,
     preset: str = "small",
-    against: tuple[str, ...] = ("random", "best_fit", "fgd", "cost_aware"),
+    environment: str = "archrl/Placement-v0",
+    against: tuple[str, ...] | None = None,
     overrides: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = (),
     name: str | None = None,
     out: Path = Path("runs"),
@@ -29,8 +31,9 @@ def main(
 
     Args:
         policy: A heuristic, `module:Class` with a method `predict`, a model file, or the folder of a training run.
-        preset: Preset of archrl/Placement-v0.
-        against: Heuristics to compare with.
+        preset: Preset of the environment.
+        environment: archrl/Placement-v0 or archrl/Autoscale-v0.
+        against: Heuristics to compare with; left out, a few of the environment.
         overrides: key=value for fields of the experiment; env.key=value for fields of the environment.
         name: Write records, table and figures to <out>/<name> as well.
         out: Folder of all runs.
@@ -39,7 +42,8 @@ def main(
     from archrl.evaluation.one_policy import one_policy_config
     from archrl_agents.entrants import load_agents
 
-    base = {"name": name or "evaluate", "preset": preset, "bounds": {"method": "none"}}
+    fields = {"name": name or "evaluate", "environment": environment, "preset": preset}
+    base = fields | {"bounds": {"method": "none"}}
     config = one_policy_config(policy, against, base, overrides)
     folder = None if name is None else out / name
     agents = lambda task: load_agents(config.agents, task)  # noqa: E731

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes docs/placement.md and the generated blocks of README.md from the sources and the committed results.
+"""Writes docs/placement.md and the generated blocks of other pages from the sources and the committed results.
 
 scripts/render_docs.py           write what is out of date
 scripts/render_docs.py --check   only say what is; exit code 1 if anything is

@@ -3,10 +3,9 @@
 Services are coupled in three ways, and each is relaxed so that no policy can do better:
 
 * Lateness. The share of late requests of an entry is at least `tail_floor` of lower bounds of mean and variance of its
-  response, which are linear in the services' own delays (`autoscale_instance`). In a region around a good plan a plane
-  stays below that function, which makes it a sum over services; outside, the function is higher by at least an amount
-  that is known. The part of each service in the sum is cut so that all parts together stay below that amount: what is
-  left is a lower bound everywhere.
+  response, which are linear in the services' own delays (`autoscale_instance`). A plane that stays below that function
+  on a box makes it a sum over services. What each service adds to mean and variance is cut where all of them together
+  reach the corner of the box: the function never falls, so that what is left is a lower bound everywhere.
 * Shortage. A service may get fewer requests than the demand makes because one above it is short. What is not served in
   a step costs at least `shed_usd` per request of every service that it would have reached, wherever it is held; a
   level is priced at the amount of demand held back that makes it cheapest.
@@ -24,13 +23,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from archrl.baselines.autoscale_bound_kernels import deterrence, fit_planes, level_costs, tail_slopes
 from archrl.baselines.autoscale_dp import cheapest_levels
 from archrl.baselines.autoscale_instance import AutoscaleInstance, Floats
-from archrl.baselines.autoscale_kernels import deterrence, fit_regions, level_costs, tail_slopes
 from archrl.baselines.autoscale_plan import Planner
 from archrl.cluster.queueing import waiting_table
 
-NO_RATE = 1e-300
+TINY = 1e-300
 
 
 class Relaxed(NamedTuple):
@@ -41,10 +40,10 @@ class Relaxed(NamedTuple):
 
 
 class _Planes(NamedTuple):
-    """What lateness costs at least, as a sum over services: constant + sum_ks min(rates . (m_s, v_s), caps)."""
+    """What lateness costs at least: constant + sum over k, s of min(r0 m, c0) + min(r1 m + r2 v, c1)."""
 
-    rates: Floats  # (T, N, S, 2) $ per second of own mean, per second^2 of own variance
-    caps: Floats  # (T, N, S) $
+    rates: Floats  # (T, N, S, 3) $ per second of own mean twice, per second^2 of own variance
+    caps: Floats  # (T, N, S, 2) $
     constant: float  # $, of all steps
 
 
@@ -55,8 +54,7 @@ def relaxed_bound(planner: Planner, levels: NDArray[np.int64]) -> Relaxed:
         planner: Of the scenario.
         levels: (T, S) of a good plan; every plan gives a bound, a better one a higher bound.
     """
-    instance = planner.instance
-    planes = _planes(planner, levels)
+    instance, planes = planner.instance, _planes(planner, levels)
     costs = [_level_costs(instance, planes, s) for s in range(instance.services)]
     totals, chosen = cheapest_levels(costs, planner.climbs.usd, planner.start, planner.floor)
     return Relaxed(float(totals.sum()) + planes.constant, chosen)
@@ -65,27 +63,29 @@ def relaxed_bound(planner: Planner, levels: NDArray[np.int64]) -> Relaxed:
 def _planes(planner: Planner, levels: NDArray[np.int64]) -> _Planes:
     instance = planner.instance
     limits = instance.model.system.entries.slo_s.astype(np.float64)
-    own = planner.delays(levels)
-    points, lows = _forms(instance, *own), _least_forms(instance)
+    mean, variance = planner.delays(levels)
+    points, lows = _forms(instance, mean, variance), _least_forms(instance)
     slopes = np.empty_like(points)
     tail_slopes(points, limits, slopes)
-    usd = instance.model.world.late_usd * instance.requests
-    rates = _rates(instance, usd[:, :, None] * slopes)
-    at_plan = rates[..., 0] * own[0][:, None, :] + rates[..., 1] * own[1][:, None, :]
+    usd = np.maximum(instance.model.world.late_usd * instance.requests, TINY)
+    rates = _rates(instance, slopes * usd[:, :, None])
     wanted = _wanted(planner, levels, rates)
     total = wanted.sum(axis=2)
-    heights, amounts = np.empty_like(usd), total / np.maximum(usd, NO_RATE)
-    fit_regions(points, slopes, lows, limits, (heights, amounts))
-    part = amounts * usd / np.maximum(total, NO_RATE)
+    heights, rises = np.empty_like(usd), np.empty_like(points)
+    fit_planes(points, slopes, lows, limits, total / usd, (heights, rises))
+    share = wanted / np.maximum(total, TINY)[:, :, None]
+    room = share[..., None] * (usd[:, :, None] * rises)[:, :, None]
+    in_mean = rates[..., 0] * mean[:, None]
+    in_variance = rates[..., 1] * mean[:, None] + rates[..., 2] * variance[:, None]
     at_zero = heights - (slopes * points).sum(axis=2) + slopes[..., 1] * instance.var_offset
-    return _Planes(rates, at_plan + part[:, :, None] * wanted, float((usd * at_zero).sum()))
+    return _Planes(rates, np.stack([in_mean, in_variance], axis=3) + room, float((usd * at_zero).sum()))
 
 
 def _rates(instance: AutoscaleInstance, slopes_usd: Floats) -> Floats:
-    """$ of own mean and variance of every service for every entry, (T, N, S, 2)."""
+    """$ of own mean, twice, and variance of every service for every entry, (T, N, S, 3)."""
     in_mean, in_var = slopes_usd[:, :, 0, None], slopes_usd[:, :, 1, None]
-    mean = in_mean * instance.mean_weight + in_var * instance.var_mean_weight
-    rates: Floats = np.stack([mean, in_var * instance.var_weight], axis=3)
+    weights = instance.mean_weight, instance.var_mean_weight, instance.var_weight
+    rates: Floats = np.stack([in_mean * weights[0], in_var * weights[1], in_var * weights[2]], axis=3)
     return rates
 
 
@@ -95,18 +95,18 @@ def _wanted(planner: Planner, levels: NDArray[np.int64], rates: Floats) -> Float
     wanted = np.empty(levels.shape)
     for s in range(instance.services):
         out, load = np.empty(instance.steps), (*instance.load(s), float(instance.state.slots[s]))
-        usd = float(instance.core_usd[s]), float(instance.start_usd[s])
-        deterrence(out, load, usd, np.ascontiguousarray(levels[:, s]))
+        deterrence(out, load, float(instance.core_usd[s]), np.ascontiguousarray(levels[:, s]))
         wanted[:, s] = out
-    share = rates[..., 0] / np.maximum(rates[..., 0].sum(axis=1, keepdims=True), NO_RATE)
-    return wanted[:, None, :] * share
+    steep = rates.sum(axis=3) + TINY * (instance.mean_weight > 0)
+    parts: Floats = wanted[:, None, :] * steep / np.maximum(steep.sum(axis=1, keepdims=True), TINY)
+    return parts
 
 
 def _level_costs(instance: AutoscaleInstance, planes: _Planes, s: int) -> Floats:
     table, world = instance.model.system.table, instance.model.world
     cost = np.empty((instance.steps, int(table.most_replicas[s]) + 1))
     entries = np.flatnonzero(instance.mean_weight[:, s] > 0)
-    fixed = (float(instance.core_usd[s]), float(table.weight[s]) * instance.shed_usd, world.step_seconds)
+    fixed = (float(instance.core_usd[s]), float(instance.shed_usd[s]), world.step_seconds)
     late = np.ascontiguousarray(planes.rates[:, entries, s]), np.ascontiguousarray(planes.caps[:, entries, s])
     level_costs(cost, instance.load(s), instance.service(s), (*fixed, *late), waiting_table())
     return cost

@@ -26,12 +26,14 @@ from archrl.baselines.autoscale_kernels import call_forms, own_tables, stage_lea
 from archrl.cluster.queueing import waiting_table
 from archrl.cluster.service_load import load_scenario
 from archrl.cluster.service_state import ServiceModel, ServiceState, allocate
-from archrl.cluster.service_static import INDEX
+from archrl.cluster.service_static import INDEX, World
 from archrl.errors import InfeasibleError
 from archrl.scenarios.service import ServiceScenario
 from archrl.scenarios.service_source import service_arrivals
 
 Floats = NDArray[np.float64]
+LEAST_SAVED = 1e-30
+"""$, where cores are free."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class AutoscaleInstance:
     var_offset: Floats  # (N,)
     core_usd: Floats  # (S,) of one replica and step, times the weight of the service
     start_usd: Floats  # (S,) of one start, times the weight
-    shed_usd: float
-    """Least cost of a request of any service that is not served in a step, wherever it is held or dropped."""
+    shed_usd: Floats
+    """(S,) Part in the cost of a request that is held or dropped anywhere above, times the weight; see `_shed_usd`."""
 
     @property
     def steps(self) -> int:
@@ -125,7 +127,7 @@ def build_instance(model: ServiceModel, scenario: ServiceScenario) -> AutoscaleI
         var_offset=forms[3],
         core_usd=state.params[INDEX["core_step_usd"]] * state.cores * weight,
         start_usd=world.start_usd * weight,
-        shed_usd=world.waiting_usd / _most_visits(state),
+        shed_usd=_shed_usd(state, world),
     )
 
 
@@ -142,10 +144,18 @@ def _forms(state: ServiceState) -> tuple[Floats, Floats, Floats, Floats]:
     return mean, var, var_mean, offset
 
 
-def _most_visits(state: ServiceState) -> float:
-    """Largest number of requests, its own included, that one request of a service makes in the whole graph."""
-    total = np.ones(len(state.tau_s))
+def _shed_usd(state: ServiceState, world: World) -> Floats:
+    """What every service may count for a request that it does not get or serve in a step, times its weight, (S,).
+
+    A request held for a step costs `waiting_usd` once, wherever it is held, and keeps calls from many services. What
+    they count for it together must not be more than that; each counts in proportion to the cores that it saves.
+    """
+    weight = state.weight.astype(np.float64)
+    of_replica = (state.params[INDEX["core_step_usd"]] * state.cores * weight).astype(np.float64)
+    saved: Floats = np.maximum(of_replica * state.tau_s / (state.slots * world.step_seconds), LEAST_SAVED)
+    total = saved.copy()
     for x in range(len(total) - 1, -1, -1):
         edges = slice(state.indptr[x], state.indptr[x + 1])
-        total[x] += (state.calls[edges] * total[state.dst[edges]]).sum()
-    return float(total.max())
+        total[x] += (state.flow[edges] * total[state.dst[edges]]).sum()
+    saved *= float((weight * world.waiting_usd / total).min())
+    return saved

@@ -25,9 +25,10 @@ PLACEMENT_FILES = (
 SERVICE_FILES = (
     *(f"cluster/{name}.py" for name in ("queueing", "hpa", "noise", "latency")),
     *(f"cluster/service_{name}.py" for name in ("schema", "static", "state", "actuators", "kernels", "step", "load")),
-    "baselines/autoscale_kernels.py",
 )
-KERNEL_FILES = (*COMMON_FILES, *PLACEMENT_FILES, *SERVICE_FILES)
+AUTOSCALING_FILES = tuple(f"baselines/{name}.py" for name in ("autoscale_kernels", "autoscale_bound_kernels", "autoscaler_kernels"))
+"""Kernels on top of the model of services, which calls none of them."""
+KERNEL_FILES = (*COMMON_FILES, *PLACEMENT_FILES, *SERVICE_FILES, *AUTOSCALING_FILES)
 """Every file whose content ends up in compiled code, below the package. The two models share `COMMON_FILES` only."""
 
 
@@ -39,9 +40,10 @@ def sources_stamp(files: tuple[str, ...] = KERNEL_FILES) -> str:
 
 def files_behind(path: str) -> tuple[str, ...]:
     """The kernel files that may end up in a kernel that is written in `path`: those of its model, or all."""
-    for files in (PLACEMENT_FILES, SERVICE_FILES):
+    parts = {PLACEMENT_FILES: (), SERVICE_FILES: (), AUTOSCALING_FILES: SERVICE_FILES}
+    for files, below in parts.items():
         if any(Path(path).resolve() == PACKAGE / name for name in files):
-            return (*COMMON_FILES, *files)
+            return (*COMMON_FILES, *below, *files)
     return KERNEL_FILES
 
 

@@ -23,7 +23,8 @@ A `Dict`, float32 unless said, in raw units:
 | `cluster` | (6,) | time of day, share of the episode, worst 99th percentile / SLO, late requests, cores: columns `CLUSTER_FEATURES` |
 | `action_mask` | (A,) int8 | exact mask, also in `info["action_mask"]` and `action_masks()` (not with `form="box"`) |
 
-K is the number of services, or `critical`. The time of day is that of the demand, which may run faster than the episode
+K is the number of services, or `critical`. Arrivals are counted, so that they vary as a Poisson count does, beside the
+noise of the configuration. The time of day is that of the demand, which may run faster than the episode
 (see `archrl.scenarios.demand_recorded`).
 
 ## Action
@@ -69,9 +70,9 @@ Never terminated. Truncated after `num_steps` decisions.
 
 ## Arguments
 
-`preset` ("tiny": 5 services, "boutique": 11, "small": 50, "medium": 5,000 as 512 classes, "planet": 1,000,000, for
-evaluation) and any field of `archrl.envs.autoscale_config.AutoscaleConfig` as an override; `split`, `render_mode`, `copy`;
-`num_envs` and `autoreset_mode` for `gymnasium.make_vec`.
+`preset` ("tiny": 5 services, "boutique": 11, "small": 50, "medium": 5,000 in about 500 classes, "planet": 1,000,000,
+for evaluation) and any field of `archrl.envs.autoscale_config.AutoscaleConfig` as an override; `split`, `render_mode`,
+`copy`; `num_envs` and `autoreset_mode` for `gymnasium.make_vec`.
 
 ## Baselines
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,10 @@ Mode = Literal["target", "desired", "wanted", "raw", "replicas"]
 Form = Literal["multi_discrete", "discrete", "box"]
 COUNT_MODES = ("wanted", "replicas")
 """Modes in which an action is a number of replicas."""
+ACTUATED_MODES = ("target", "desired", "wanted")
+"""Modes in which the HPA has the last word."""
+LEAST_TARGET = 0.01
+"""Least target utilisation: Kubernetes takes whole percents, from 1 on."""
 TRAINING_FAMILIES = ("worldcup98", "nasa1995", "wikipedia2009")
 UTILISATIONS = tuple(round(0.3 + 0.05 * k, 2) for k in range(14))
 LEVELS: dict[str, tuple[float, ...]] = {
@@ -44,19 +49,19 @@ class AutoscaleConfig(Config):
     """Share of the calls of a generated system that run at the same time as another one of the same caller."""
     rare_calls: float = Field(0.002, gt=0, le=1)
     """Mean calls per request to the callees of a generated system that are called rarely."""
-    peak_rps: float = Field(2000.0, gt=0)
+    peak_rps: float = Field(2000.0, gt=0, le=1e8)
     """Largest demand of each class in any episode before `load_factor`."""
     largest_pool: int = Field(64, ge=2, le=30_000)
     """Most replicas of a service of a generated system."""
     demand: DemandKind = "synthetic"
     """synthetic: generator; recorded: traces (needs data)."""
-    families: tuple[str, ...] = TRAINING_FAMILIES
+    families: tuple[str, ...] = Field(TRAINING_FAMILIES, min_length=1)
     """Trace families of recorded demand, see `archrl.scenarios.demand_recorded`."""
     data_root: str | None = None
     """Folder that holds the trace sets; None: the environment variable ARCHRL_DATA."""
     num_steps: int = Field(288, ge=2, le=100_000)
     """Decisions of an episode."""
-    step_seconds: float = Field(15.0, gt=0, le=3600)
+    step_seconds: float = Field(15.0, ge=1, le=3600)
     """Time between decisions; 15 s is the period of the HPA."""
     peak_min_frac: float = Field(0.5, gt=0, le=1)
     """The peak of an episode is uniform from this share of `peak_rps` up to it."""
@@ -83,6 +88,7 @@ class AutoscaleConfig(Config):
     telemetry_noise: float = Field(0.02, ge=0, le=1)
     """Relative standard deviation of measurements."""
     core_hour_usd: float = Field(0.048, ge=0)
+    """Per core and hour of a replica that runs or starts."""
     late_usd: float = Field(5e-5, ge=0)
     """Per request that is answered after its SLO."""
     waiting_usd: float = Field(1e-4, ge=0)
@@ -108,12 +114,15 @@ class AutoscaleConfig(Config):
     window_down_s: int = 300
     """Stabilisation window of the HPA for scaling down."""
     window_up_s: int = 0
+    """The same for scaling up."""
     tolerance_down: float = 0.1
+    """Relative distance below the target within which the HPA does nothing."""
     tolerance_up: float = 0.1
-    """Relative distance from the target within which the HPA does nothing."""
+    """The same above it."""
     select_down: str = "max"
+    """How several policies for scaling down combine: max (most change), min, or disabled."""
     select_up: str = "max"
-    """How several scaling policies of the HPA combine: max, min, or disabled."""
+    """The same for scaling up."""
     reward_scale_usd: float = Field(1.0, gt=0)
     """Reward = -cost / this; a published constant of the preset."""
 
@@ -124,12 +133,24 @@ class AutoscaleConfig(Config):
         if self.mode in COUNT_MODES and self.levels is not None:
             raise ValueError(f"levels=None with mode={self.mode!r}, whose actions are numbers of replicas")
         if self.levels is not None and (len(self.levels) < 2 or list(self.levels) != sorted(set(self.levels))):
-            raise ValueError(f"levels: at least two, ascending; got {self.levels}")
+            raise ValueError(f"levels of at least two numbers, ascending; got {self.levels}")
         if self.mode in ("target", "desired") and min(self.action_levels) <= 0:
             raise ValueError(f"levels above 0 with mode={self.mode!r}; got {self.levels}")
+        if self.mode == "raw" and min(self.action_levels) < -1:
+            raise ValueError(f"levels of -1 (all replicas) and above with mode='raw'; got {self.levels}")
+        self._check_targets()
         if self.system != "generated" and (self.service_classes or self.demand_classes > 1):
             raise ValueError(f"service_classes=0 and demand_classes=1 with system={self.system!r}, which is fixed")
         return self
+
+    def _check_targets(self) -> None:
+        """Utilisations that the HPA is given."""
+        levels = self.action_levels if self.mode == "target" else ()
+        for name, values in (("levels", levels), ("hpa_target", (self.hpa_target,)), ("hpa_targets", self.hpa_targets)):
+            if values and min(values) <= 0:
+                raise ValueError(f"{name} above 0; got {values}")
+            if self.metric == "cpu" and values and min(values) < LEAST_TARGET:
+                raise ValueError(f"{name} of {LEAST_TARGET} and above with metric='cpu', one percent; got {values}")
 
     @property
     def action_levels(self) -> tuple[float, ...]:
@@ -174,14 +195,63 @@ PRESETS: dict[str, AutoscaleConfig] = {
 services as classes; `planet`: 1,000,000 services for evaluation, with 16 regions as classes of demand."""
 
 
+class Where(NamedTuple):
+    """Where a field plays a part."""
+
+    words: str
+    holds: Callable[[AutoscaleConfig], bool]
+
+
+_GENERATED = Where("system='generated'", lambda config: config.system == "generated")
+_RECORDED = Where("demand='recorded'", lambda config: config.demand == "recorded")
+_MEASURED = Where("mode='target', or critical above 0", lambda config: config.mode == "target" or config.critical > 0)
+_ACTUATED = Where(
+    f"modes {', '.join(ACTUATED_MODES)}, or critical above 0",
+    lambda config: config.mode in ACTUATED_MODES or config.critical > 0,
+)
+_FOLLOWED = Where("critical above 0", lambda config: config.critical > 0)
+_LEVELLED = Where("modes target, desired, raw", lambda config: config.mode not in COUNT_MODES)
+ACTS_IN: dict[str, Where] = {
+    **dict.fromkeys(("services", "system_seed", "service_classes", "demand_classes"), _GENERATED),
+    **dict.fromkeys(("parallel_frac", "rare_calls", "largest_pool"), _GENERATED),
+    **dict.fromkeys(("families", "data_root"), _RECORDED),
+    **dict.fromkeys(("window_down_s", "window_up_s", "tolerance_down", "tolerance_up"), _ACTUATED),
+    **dict.fromkeys(("select_down", "select_up"), _ACTUATED),
+    **dict.fromkeys(("hpa_target", "hpa_targets"), _FOLLOWED),
+    "metric": _MEASURED,
+    "levels": _LEVELLED,
+}
+"""Where a field plays a part; a field that is not here plays one in every task."""
+REFUSED_ELSEWHERE = (_GENERATED, _RECORDED)
+"""What the actuator needs is kept in other modes: policies of one comparison play a task in modes of their own."""
+
+
+def where_it_acts(field: str) -> str:
+    """Where a field plays a part, in words; empty: everywhere."""
+    return ACTS_IN[field].words if field in ACTS_IN else ""
+
+
+def _check_effect(config: AutoscaleConfig, preset: AutoscaleConfig) -> None:
+    """Refuse a field of generated systems or recorded demand that differs from the preset's where there are none."""
+    for field, where in ACTS_IN.items():
+        value = getattr(config, field)
+        if where in REFUSED_ELSEWHERE and value != getattr(preset, field) and not where.holds(config):
+            raise ConfigError(
+                f"{field}: got {value!r}, which has no effect with system={config.system!r}, demand={config.demand!r}; "
+                f"it acts in: {where.words}; leave it out, or choose such a task"
+            )
+
+
 def resolve(preset: str, overrides: dict[str, object]) -> AutoscaleConfig:
     """The preset with overrides; unknown names and keys are errors that name the closest match.
 
     Raises:
-        ConfigError: unknown preset or key, or a value that is not allowed.
+        ConfigError: unknown preset or key, a value that is not allowed, or one that has no effect in the task.
     """
     from archrl.config import load_config, to_dict
 
     if not isinstance(preset, str) or preset not in PRESETS:
         raise ConfigError(f"preset: got {preset!r}; allowed: {', '.join(PRESETS)}{closest_match(str(preset), PRESETS)}")
-    return load_config(to_dict(PRESETS[preset]) | overrides, AutoscaleConfig)
+    config = load_config(to_dict(PRESETS[preset]) | overrides, AutoscaleConfig)
+    _check_effect(config, PRESETS[preset])
+    return config

@@ -10,6 +10,7 @@ from archrl.envs.autoscale import AutoscaleTask
 from archrl.envs.autoscale_config import AutoscaleConfig, resolve
 from archrl.envs.autoscale_source import build_source
 from archrl.envs.shells import BatchEnv, SingleEnv
+from archrl.scenarios.demand_recorded import check_families
 from archrl.seeding import Split
 
 
@@ -24,7 +25,15 @@ def make_task(preset: str = "tiny", split: Split = "train", **overrides: Any) ->
 
 
 def task_of(config: AutoscaleConfig, split: Split = "train") -> AutoscaleTask:
-    """The autoscaling task of a configuration."""
+    """The autoscaling task of a configuration.
+
+    Raises:
+        ConfigError: recorded demand of a family that is for testing only, in another split.
+        TraceError: the configuration needs a trace that is not there.
+        InfeasibleError: once rows are allocated, if an entry cannot meet its SLO even where nothing waits.
+    """
+    if config.demand == "recorded":
+        check_families(config.families, split)
     return AutoscaleTask(config, build_source(config), split)
 
 

@@ -22,8 +22,8 @@ from archrl.scenarios.systems import boutique_system, generated_system, tiny_sys
 from archrl.seeding import rng_for
 from archrl.traces.demand import read_demand
 
-SERVICE_DATA = "worldcup98"
-"""Trace set that is named when data is missing."""
+LONGEST_START_S = 180.0
+"""A start of a replica that would take longer takes so long; of those of the presets 1 in 230 would."""
 
 
 def build_source(config: AutoscaleConfig) -> ServiceSource:
@@ -52,6 +52,7 @@ def build_model(config: AutoscaleConfig, system: ServiceSystem) -> ServiceModel:
         ConfigError: Kubernetes would refuse the rules of the HPA, or there is not one target per service.
     """
     fields = {name: getattr(config, name) for name in World.__dataclass_fields__ if hasattr(config, name)}
+    fields["most_start_steps"] = math.ceil(LONGEST_START_S / config.step_seconds)
     fields["retry_budget"] = math.inf if config.retry_budget is None else config.retry_budget
     if config.hpa_targets and len(config.hpa_targets) != len(system.table):
         raise ConfigError(
@@ -103,7 +104,8 @@ def _demand(config: AutoscaleConfig) -> DemandSource:
     if config.demand == "synthetic":
         return GeneratedDemand()
     check_families(config.families)
-    return _recorded(data_root(config.data_root, "demand='recorded'", SERVICE_DATA), config.families)
+    sets = dict.fromkeys(FAMILIES[name].trace_set for name in config.families)
+    return _recorded(data_root(config.data_root, "demand='recorded'", *sets), config.families)
 
 
 @lru_cache(maxsize=8)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gymnasium as gym
 
-ENVIRONMENTS = {"archrl/Placement-v0": "archrl.envs.placement_make"}
+ENVIRONMENTS = {
+    "archrl/Placement-v0": "archrl.envs.placement_make",
+    "archrl/Autoscale-v0": "archrl.envs.autoscale_make",
+}
 """Environment id -> module with `make_single` and `make_batch`."""
 
 

@@ -1,13 +1,12 @@
 """Certified bounds of many scenarios: solved in spawned processes, kept on disk, read back by scenario fingerprint.
 
 A scenario is solved once: a certificate is a small JSON file named after the scenario, the method, its time limit and
-the sources of the exact methods, written whole by the process that solved it. An interrupted run loses at most the
-scenario at hand. Processes are spawned, never forked: HiGHS hangs in the fork of a process that has used it.
+the stamp of the solver, written whole by the process that solved it. An interrupted run loses at most the scenario at
+hand. Processes are spawned, never forked: HiGHS hangs in the fork of a process that has used it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -16,7 +15,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -24,8 +22,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from archrl.baselines.solution import Solution, plan_actions
 from archrl.errors import SolverError
+from archrl.evaluation.arena import Solver
 from archrl.evaluation.console import Advance
 from archrl.files import write_text_atomic
 
@@ -45,16 +43,17 @@ class Certificate:
     seconds: float
     objective_usd: float | None = None
     """Cost of the plan, $; None without a plan."""
-    actions: tuple[int, ...] = ()
-    slots: tuple[int, ...] = ()
+    plan: tuple[tuple[int, ...], ...] = ()
+    """The action of every decision."""
 
-    def plan(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Actions and GPU slots of the plan, both (P,)."""
-        return np.array(self.actions, np.int64), np.array(self.slots, np.int64)
+    def actions(self) -> NDArray[np.int64]:
+        """The plan, (decisions, components of an action)."""
+        return np.array(self.plan, np.int64)
 
 
 @dataclass(frozen=True)
 class _Job:
+    solver: Solver
     scenario: Any
     fingerprint: str
     method: Method
@@ -66,7 +65,8 @@ class BoundJobs:
     """Bounds of scenarios, computed in the background from the moment of construction. Use it in a `with` block.
 
     Args:
-        scenarios: Placement scenarios; equal ones are solved once.
+        solver: The exact methods.
+        scenarios: Equal ones are solved once.
         method: "lower_bound" or "exact".
         time_limit_s: Per scenario.
         workers: Processes, one thread each.
@@ -74,13 +74,19 @@ class BoundJobs:
     """
 
     def __init__(
-        self, scenarios: Sequence[Any], method: Method, time_limit_s: float, workers: int, folder: str | Path
+        self,
+        solver: Solver,
+        scenarios: Sequence[Any],
+        method: Method,
+        time_limit_s: float,
+        workers: int,
+        folder: str | Path,
     ) -> None:
-        jobs = {}
+        jobs, stamp = {}, solver.stamp
         for scenario in scenarios:
             fingerprint = scenario.fingerprint()
-            path = _path(Path(folder), fingerprint, method, time_limit_s)
-            jobs[fingerprint] = _Job(scenario, fingerprint, method, time_limit_s, path)
+            path = _path(Path(folder), fingerprint, method, time_limit_s, stamp)
+            jobs[fingerprint] = _Job(solver, scenario, fingerprint, method, time_limit_s, path)
         self._jobs = jobs
         self.known = {print_: found for print_, job in jobs.items() if (found := _read(job)) is not None}
         """Certificates that were on disk already."""
@@ -138,55 +144,32 @@ def _ignore_interrupt() -> None:
 
 def _solve(job: _Job) -> Certificate:
     """Solve one scenario and write its certificate; runs in a worker."""
-    found = certificate(job.fingerprint, job.method, _METHODS[job.method](job.scenario, job.time_limit_s))
+    solution = job.solver.solve(job.scenario, job.method, job.time_limit_s)
+    found = certificate(job.fingerprint, job.method, solution, job.solver.plan(solution))
     write_text_atomic(job.path, json.dumps(found.__dict__) + "\n")
     return found
 
 
-def certificate(fingerprint: str, method: Method, solution: Solution) -> Certificate:
-    """What is kept of a solution."""
+def certificate(fingerprint: str, method: Method, solution: Any, plan: NDArray[np.int64] | None) -> Certificate:
+    """What is kept of a solution and its plan, see `archrl.evaluation.arena.Solver`."""
     bound = (float(solution.bound_usd), str(solution.status), float(solution.seconds))
-    if solution.actions is None:
+    if plan is None:
         return Certificate(fingerprint, method, *bound)
-    actions, slots = (tuple(part.tolist()) for part in plan_actions(solution))
-    return Certificate(fingerprint, method, *bound, float(solution.objective_usd), actions, slots)
+    return Certificate(fingerprint, method, *bound, float(solution.objective_usd), tuple(map(tuple, plan.tolist())))
 
 
-def _lower_bound(scenario: Any, time_limit_s: float) -> Solution:
-    from archrl.baselines.placement_bound import placement_lower_bound
-
-    return placement_lower_bound(scenario, time_limit_s)
-
-
-def _exact(scenario: Any, time_limit_s: float) -> Solution:
-    from archrl.baselines.placement_milp import solve_placement
-
-    return solve_placement(scenario, time_limit_s)
-
-
-_METHODS = {"lower_bound": _lower_bound, "exact": _exact}
-
-
-def _path(folder: Path, fingerprint: str, method: str, time_limit_s: float) -> Path:
-    return folder / f"{fingerprint[:24]}-{method}-{time_limit_s:g}s-{_sources_stamp()[:12]}.json"
+def _path(folder: Path, fingerprint: str, method: str, time_limit_s: float, stamp: str) -> Path:
+    return folder / f"{fingerprint[:24]}-{method}-{time_limit_s:g}s-{stamp[:12]}.json"
 
 
 def _read(job: _Job) -> Certificate | None:
     """The certificate of a job, or None where there is none, or one that another program wrote there."""
     try:
         data = json.loads(job.path.read_text(encoding="utf-8"))
-        found = Certificate(**data | {"actions": tuple(data["actions"]), "slots": tuple(data["slots"])})
+        found = Certificate(**data | {"plan": tuple(map(tuple, data["plan"]))})
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return found if found.fingerprint == job.fingerprint else None
-
-
-@cache
-def _sources_stamp() -> str:
-    """SHA-256 over the exact methods and the scenario types: a certificate outlives neither."""
-    room = Path(__file__).resolve().parents[1]
-    files = [*sorted((room / "baselines").glob("*.py")), room / "scenarios" / "placement.py"]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def default_folder() -> Path:

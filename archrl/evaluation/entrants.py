@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archrl.baselines.heuristics import HEURISTICS, make_heuristic
 from archrl.errors import ConfigError
 from archrl.evaluation.rollout import Policy
 
@@ -22,16 +21,18 @@ from archrl.evaluation.rollout import Policy
 class Entrant:
     """A policy and the task that it plays; all entrants of a comparison meet the same scenarios.
 
-    Tasks may differ in how actions are given (candidates, explicit slots), never in fleet, requests or prices.
+    Tasks may differ in how actions are given, never in what happens and what it costs.
     """
 
     policy: Policy
     task: Any
+    label: str = ""
+    """Name in tables; empty: the policy's own."""
 
     @property
     def name(self) -> str:
         """Name in tables."""
-        return str(getattr(self.policy, "name", type(self.policy).__name__))
+        return self.label or str(getattr(self.policy, "name", type(self.policy).__name__))
 
     @property
     def information(self) -> str:
@@ -44,21 +45,20 @@ class Entrant:
         return int(getattr(self.policy, "training_seed", -1))
 
 
-class PlanPolicy:
-    """Plays given plans, one per scenario, in the order of the rollout: how exact solutions are replayed.
+class ReplayPolicy:
+    """Plays given actions, one plan per scenario, in the order of the rollout: how exact solutions are replayed.
 
     Args:
-        actions: (P_i,) node index per request of scenario i; the number of nodes to reject.
-        slots: (P_i,) GPU slots as bit masks.
+        plans: (decisions, components of an action) of each scenario.
         name: Name in tables.
     """
 
     information = "clairvoyant"
     training_seed = -1
 
-    def __init__(self, actions: Sequence[NDArray[Any]], slots: Sequence[NDArray[Any]], name: str) -> None:
+    def __init__(self, plans: Sequence[NDArray[Any]], name: str) -> None:
         self.name = name
-        self._plans = [np.stack([a, s], axis=1).astype(np.int64) for a, s in zip(actions, slots, strict=True)]
+        self._plans = [np.asarray(plan, np.int64) for plan in plans]
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -76,7 +76,7 @@ def load_policy_class(spec: str) -> type[Any]:
     """
     module_name, _, class_name = spec.partition(":")
     if not module_name or not class_name:
-        raise ConfigError(f"policy: got {spec!r}; allowed: a heuristic ({', '.join(HEURISTICS)}) or 'module:Class'")
+        raise ConfigError(f"policy: got {spec!r}; allowed: a heuristic of the environment, or 'module:Class'")
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
@@ -90,10 +90,12 @@ def load_policy_class(spec: str) -> type[Any]:
     return found  # type: ignore[no-any-return]
 
 
-def make_policy(spec: str, task: Any, seed: int = 0) -> Policy:
-    """A heuristic by name, or a user's `module:Class`, which is built with `task` if its constructor takes one."""
-    if ":" not in spec:
-        return make_heuristic(spec, task, seed)
+def make_policy(spec: str, task: Any) -> Policy:
+    """A user's `module:Class`, built with `task` if its constructor takes one.
+
+    Raises:
+        ConfigError: no such module or class, or it has no `predict`.
+    """
     found = load_policy_class(spec)
     takes_task = any(
         parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -24,6 +24,7 @@ class Setting:
     environment: str
     preset: str
     scenario: str
+    """Family of the scenarios."""
     split: Split
 
 
@@ -51,6 +52,7 @@ def evaluate(
     scenarios: Sequence[Any],
     bounds: Mapping[str, Bound] | None = None,
     on_entrant: Callable[[int, str], None] | None = None,
+    families: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Play every entrant on every scenario and return the tidy table.
 
@@ -60,11 +62,13 @@ def evaluate(
         scenarios: The same for all.
         bounds: By scenario fingerprint.
         on_entrant: Called with (entrants done, name) before each entrant: for progress.
+        families: Family of every scenario, where they are of several; None: that of `setting`.
 
     Raises:
         ArchrlError: a policy beats a certified bound, which would mean that model and simulator differ.
     """
     prints = [scenario.fingerprint() for scenario in scenarios]
+    settings = [replace(setting, scenario=name) for name in families or [setting.scenario] * len(scenarios)]
     records = []
     for done, entrant in enumerate(entrants):
         if on_entrant is not None:
@@ -72,7 +76,7 @@ def evaluate(
         for episode, result in enumerate(rollout(entrant.task, entrant.policy, scenarios)):
             bound = (bounds or {}).get(prints[episode], Bound(float("nan"), NO_BOUND))
             _check_bound(entrant.name, result, bound, prints[episode])
-            records.append(_record(setting, entrant, episode, prints[episode], result, bound))
+            records.append(_record(settings[episode], entrant, episode, prints[episode], result, bound))
     return to_frame(records)
 
 

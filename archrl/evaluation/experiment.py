@@ -2,7 +2,7 @@
 
     runs/<name>/config.yaml     the resolved configuration
                 run.json        command line, versions, revision, and the stamp of the rows
-                tuning.csv      validation cost of every candidate of the tuned heuristic
+                tuning.csv      validation cost of every heuristic that could be the reference
                 records.csv     one row per policy and scenario
                 table.md .tex .csv, cost.png, difference.png, terms.png, profile.png
 
@@ -20,13 +20,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from archrl.config import dump_config
-from archrl.envs.placement import PlacementTask
 from archrl.errors import ArchrlError, ConfigError
 from archrl.evaluation import bench as benches
+from archrl.evaluation.arena import Tuned
 from archrl.evaluation.bench import Bench
 from archrl.evaluation.bounds import BoundJobs, Certificate, default_folder
 from archrl.evaluation.console import say, stage
@@ -37,12 +38,10 @@ from archrl.evaluation.provenance import describe, stamp
 from archrl.evaluation.records import NO_TRAINING_SEED, merge, read_records, write_records
 from archrl.evaluation.report import Report, make_report, write_report
 from archrl.evaluation.statistics import bound_slack
-from archrl.evaluation.tuning import best_of, candidates, tune, tuned_entrant
 from archrl.files import write_text_atomic
 
-ENVIRONMENT = "archrl/Placement-v0"
 CONFIG, RUN, TUNING, RECORDS = "config.yaml", "run.json", "tuning.csv", "records.csv"
-Agents = Callable[[PlacementTask], Iterable[Entrant]]
+Agents = Callable[[Any], Iterable[Entrant]]
 """Trains or loads agents for a task; called while the bounds are being solved."""
 
 
@@ -86,13 +85,14 @@ def run_experiment(
     fixed = benches.heuristic_entrants(bench)
     own = benches.user_entrants(bench)
     with _bounds(bench, options) as jobs:
-        fixed += _tuned(bench, kept)
+        tuned = _tuned(bench, kept)
+        fixed += tuned.entrants
         own += list(agents(bench.task))
         benches.check_names([*fixed, *own])
         certificates = _certificates(jobs)
     fixed += benches.plan_entrants(bench, certificates)
     frame = _play(bench, fixed, own, certificates, kept)
-    report = make_report(bench, frame, _choices(own))
+    report = make_report(bench, frame, _choices(own), tuned.reference)
     if folder is not None:
         write_report(report, folder)
     return report
@@ -110,7 +110,8 @@ class _Kept:
     def open(cls, bench: Bench, folder: Path | None, options: Options) -> _Kept:
         if folder is None:
             return cls(None, None, None)
-        now = stamp(bench.config, [scenario.fingerprint() for scenario in bench.scenarios])
+        prints, arena = [scenario.fingerprint() for scenario in bench.scenarios], bench.arena
+        now = stamp(bench.config, prints, arena.sources(), arena.inputs(bench))
         before = _stamp_of(folder)
         if options.fresh or before != now:
             for name in (RECORDS, TUNING):
@@ -173,8 +174,8 @@ def _bounds(bench: Bench, options: Options) -> AbstractContextManager[BoundJobs 
     settings = bench.config.bounds
     if settings.method == "none":
         return nullcontext()
-    folder = options.bounds_folder or default_folder()
-    return BoundJobs(bench.scenarios, settings.method, settings.time_limit_s, settings.workers, folder)
+    folder, solver = options.bounds_folder or default_folder(), bench.arena.solver(bench.task)
+    return BoundJobs(solver, bench.scenarios, settings.method, settings.time_limit_s, settings.workers, folder)
 
 
 def _certificates(jobs: BoundJobs | None) -> dict[str, Certificate]:
@@ -184,18 +185,14 @@ def _certificates(jobs: BoundJobs | None) -> dict[str, Certificate]:
         return jobs.results(advance)
 
 
-def _tuned(bench: Bench, kept: _Kept) -> list[Entrant]:
-    """The tuned heuristic, from the validation costs of an earlier run where there are any."""
-    settings = bench.config.tuning
-    if settings.scenarios == 0:
-        return []
-    task = bench.variant(candidates=0)
+def _tuned(bench: Bench, kept: _Kept) -> Tuned:
+    """What is chosen on validation scenarios, from the costs of an earlier run where there are any."""
+    if bench.config.tuning.scenarios == 0:
+        return bench.arena.untuned(bench)
     if kept.tuning is None:
-        grid, scenarios = candidates(settings), bench.draw("validation", settings.scenarios)
-        with stage("tuning heuristics", len(grid)) as advance:
-            kept.tuning = tune(task, grid, scenarios, bench.config.seed, advance)
+        kept.tuning = bench.arena.tune(bench)
         kept.save_tuning(kept.tuning)
-    return [tuned_entrant(best_of(kept.tuning), task, bench.config.seed)]
+    return bench.arena.tuned(bench, kept.tuning)
 
 
 def _play(
@@ -207,14 +204,15 @@ def _play(
 ) -> pd.DataFrame:
     """Rows of all policies; those of `fixed` may come from an earlier run. Saved after every policy."""
     bounds = {print_: Bound(found.bound_usd, found.status) for print_, found in certificates.items()}
-    setting = _setting(bench)
+    families = [bench.arena.family(bench.env, scenario) for scenario in bench.scenarios]
+    setting = Setting(bench.config.name, bench.config.environment, bench.env.preset, families[0], "test")
     old = [rows for entrant in fixed if (rows := kept.rows_of(entrant)) is not None]
     done = {(rows["policy"].iloc[0], rows["information"].iloc[0]) for rows in old}
     frames = list(old)
     with stage("evaluating policies", len(fixed) + len(own), len(old)) as advance:
         for entrant in [*(item for item in fixed if (item.name, item.information) not in done), *own]:
-            frame = evaluate(setting, [entrant], bench.scenarios, bounds)
-            if entrant.name == benches.PLAN:
+            frame = evaluate(setting, [entrant], bench.scenarios, bounds, families=families)
+            if entrant.name == bench.arena.plan_name:
                 _check_replay(frame, certificates)
             frames.append(frame)
             kept.save(frames)
@@ -234,19 +232,13 @@ def _choices(own: Sequence[Entrant]) -> list[str]:
     return found
 
 
-def _setting(bench: Bench) -> Setting:
-    env = bench.env
-    family = env.scenario if env.source != "openb" else f"{env.scenario}-{env.workload}"
-    return Setting(bench.config.name, ENVIRONMENT, env.preset, family, "test")
-
-
 def _check_replay(frame: pd.DataFrame, certificates: Mapping[str, Certificate]) -> None:
-    """The environment must charge what the integer program computed: model and simulator do not drift apart."""
+    """The environment must charge what the exact method computed: model and simulator do not drift apart."""
     for print_, cost in zip(frame["scenario_fingerprint"], frame["cost_usd"], strict=True):
         objective = certificates[print_].objective_usd
         assert objective is not None
         if abs(cost - objective) > bound_slack(objective):
             raise ArchrlError(
                 f"scenario {print_[:12]}: the plan costs {cost:.6f} $ in the environment and {objective:.6f} $ in the "
-                "integer program; they must be equal; keep the scenario and report it"
+                "exact method; they must be equal; keep the scenario and report it"
             )

@@ -8,7 +8,12 @@ from pydantic import Field, model_validator
 
 from archrl.config import Config
 
+Environment = Literal["archrl/Placement-v0", "archrl/Autoscale-v0"]
+PLACEMENT: Environment = "archrl/Placement-v0"
+AUTOSCALE: Environment = "archrl/Autoscale-v0"
 Scalar = bool | int | float | str | None
+EnvField = Scalar | tuple[float, ...] | tuple[str, ...]
+"""Value of a field of an environment's configuration."""
 Score = Literal["float", "integer"]
 Tie = Literal["lowest", "random"]
 Rule = Literal[
@@ -26,6 +31,10 @@ class HeuristicConfig(Config):
     tie: Tie | None = None
     threshold: float | None = Field(None, ge=0)
     """Of `cost_aware`."""
+    params: dict[str, Scalar] = Field(default_factory=dict)
+    """Of an autoscaler, instead of tuned ones."""
+    tuned: bool | None = None
+    """Of an autoscaler. None: with its tuned parameters where the preset has some, else with its defaults."""
 
     @model_validator(mode="after")
     def _options_belong_to_the_rule(self) -> HeuristicConfig:
@@ -34,6 +43,8 @@ class HeuristicConfig(Config):
             raise ValueError(f"{self.name} has no score and no tie rule")
         if self.name != "cost_aware" and self.threshold is not None:
             raise ValueError(f"threshold belongs to cost_aware, not to {self.name}")
+        if self.params and self.tuned:
+            raise ValueError(f"either params={self.params} or tuned=true; leave one of them out")
         return self
 
     @property
@@ -41,6 +52,11 @@ class HeuristicConfig(Config):
         """Keyword arguments for `make_heuristic`."""
         given = {"score": self.score, "tie": self.tie, "threshold": self.threshold}
         return {key: value for key, value in given.items() if value is not None}
+
+    def strange_to(self, environment: str) -> list[str]:
+        """Options that are given and that heuristics of the environment do not have."""
+        others = ("params", "tuned") if environment == PLACEMENT else ("score", "tie", "threshold")
+        return [name for name in others if getattr(self, name) not in (None, {})]
 
 
 DEFAULT_HEURISTICS = tuple(
@@ -50,10 +66,15 @@ DEFAULT_HEURISTICS = tuple(
 
 
 class TuningConfig(Config):
-    """Grid of heuristics; the cheapest on validation scenarios becomes the row `tuned_heuristic:<name>`."""
+    """Candidates play validation scenarios; the cheapest is what gaps closed and differences refer to.
+
+    Candidates are, in placement, a grid of heuristics, of which the cheapest becomes the row `tuned_heuristic:<name>`;
+    in autoscaling the configured heuristics, whose parameters were tuned on training scenarios before. The grid is
+    what the fields from `rules` on say.
+    """
 
     scenarios: int = Field(16, ge=0)
-    """Validation scenarios that every candidate plays; 0: no tuning."""
+    """Validation scenarios that every candidate plays; 0: none, and the reference is the cheapest online heuristic."""
     rules: tuple[Rule, ...] = (*SCORED_RULES, "first_fit", "lifetime_alignment")
     scores: tuple[Score, ...] = ("float", "integer")
     ties: tuple[Tie, ...] = ("lowest", "random")
@@ -65,7 +86,7 @@ class BoundsConfig(Config):
     """Certified lower bounds on the cost of every test scenario, computed beside the evaluation."""
 
     method: Literal["none", "lower_bound", "exact"] = "lower_bound"
-    """lower_bound: relaxation; exact: the clairvoyant integer program, whose plan is also replayed as a row."""
+    """lower_bound: relaxation; exact: with a clairvoyant plan, which is also replayed as a row."""
     time_limit_s: float = Field(60.0, gt=0)
     """Per scenario and method."""
     workers: int = Field(1, ge=1, le=256)
@@ -73,15 +94,19 @@ class BoundsConfig(Config):
 
 
 class ExperimentConfig(Config):
-    """Policies on held-out scenarios of one placement task."""
+    """Policies on held-out scenarios of one task."""
 
     name: str = Field("experiment", min_length=1, pattern=r"^[\w.-]+$")
     """Name of the experiment, and of its folder unless the command names one."""
+    environment: Environment = PLACEMENT
     preset: str = "small"
-    """Preset of archrl/Placement-v0."""
-    env: dict[str, Scalar] = Field(default_factory=dict)
-    """Fields of `PlacementConfig` that differ from the preset."""
+    """Preset of the environment."""
+    env: dict[str, EnvField] = Field(default_factory=dict)
+    """Fields of the environment's configuration that differ from the preset."""
+    test_env: dict[str, EnvField] = Field(default_factory=dict)
+    """Fields that differ, on top of `env`, in the test scenarios only: a world that nothing was tuned or trained in."""
     heuristics: tuple[HeuristicConfig, ...] = DEFAULT_HEURISTICS
+    """Where they are left out, all heuristics of the environment."""
     policies: tuple[str, ...] = ()
     """Policies of yours: `module:Class`."""
     agents: tuple[str, ...] = ()
@@ -92,8 +117,30 @@ class ExperimentConfig(Config):
     seed: int = Field(0, ge=0)
     """Of the test and validation scenarios (different streams) and of random choices of heuristics."""
     reference: str | None = None
-    """Heuristic that differences refer to; None: the tuned one, or the cheapest online one where none is tuned."""
+    """Heuristic that differences refer to; None: the cheapest in tuning, without tuning the cheapest online one."""
     level: float = Field(0.95, gt=0, lt=1)
     """Of the intervals."""
     resamples: int = Field(5000, ge=1)
     """Bootstrap resamples of each interval."""
+
+    @model_validator(mode="after")
+    def _heuristics_of_the_environment(self) -> ExperimentConfig:
+        if self.environment == AUTOSCALE and "heuristics" not in self.model_fields_set:
+            object.__setattr__(self, "heuristics", _autoscalers())
+        for heuristic in self.heuristics:
+            strange = heuristic.strange_to(self.environment)
+            if strange:
+                raise ValueError(f"heuristic {heuristic.name!r} without {strange[0]}, which {self.environment} has not")
+        return self
+
+    @model_validator(mode="after")
+    def _preset_has_a_key_of_its_own(self) -> ExperimentConfig:
+        if "preset" in {*self.env, *self.test_env}:
+            raise ValueError("env and test_env without preset; use the key `preset`")
+        return self
+
+
+def _autoscalers() -> tuple[HeuristicConfig, ...]:
+    from archrl.baselines.autoscalers import AUTOSCALERS
+
+    return tuple(HeuristicConfig(name=name) for name in AUTOSCALERS)

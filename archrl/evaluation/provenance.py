@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,17 @@ def describe(command: str) -> dict[str, Any]:
     return {"command": command, "python": platform.python_version(), "versions": versions, "revision": _revision()}
 
 
-def stamp(config: Config, fingerprints: Iterable[str]) -> str:
-    """SHA-256 of the configuration, the scenarios and the sources behind a row: equal stamps, equal results."""
-    played = ("units.py", "cluster", "envs", "baselines/choose.py", "baselines/heuristics.py", "evaluation/rollout.py")
-    text = json.dumps(to_dict(config), sort_keys=True)
-    return hashlib.sha256("\0".join([text, sources_stamp(*played), *fingerprints]).encode()).hexdigest()
+def stamp(config: Config, fingerprints: Iterable[str], sources: Sequence[str], inputs: Any = None) -> str:
+    """SHA-256 of all that is behind a row: equal stamps, equal results.
+
+    Args:
+        config: Of the experiment.
+        fingerprints: Of the scenarios.
+        sources: Files and folders below the package.
+        inputs: Whatever else rows depend on, as JSON data.
+    """
+    texts = [json.dumps(part, sort_keys=True) for part in (to_dict(config), *([] if inputs is None else [inputs]))]
+    return hashlib.sha256("\0".join([*texts, sources_stamp(*sources), *fingerprints]).encode()).hexdigest()
 
 
 def sources_stamp(*names: str, package: Path = PACKAGE) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from archrl.envs.placement_config import PlacementConfig
 from archrl.evaluation.bench import Bench
+from archrl.evaluation.experiment_config import EnvField
 from archrl.evaluation.figures import (
     cost_figure,
     cost_terms_figure,
@@ -23,10 +23,7 @@ from archrl.evaluation.records import strata
 from archrl.evaluation.statistics import performance_profile
 from archrl.evaluation.summary import BOUND, case_bounds, cost_ratios, policy_label
 from archrl.evaluation.tables import display_parts, summary_table, table_caption, write_tables
-from archrl.evaluation.tuning import TUNED, candidates
-from archrl.scenarios.timed import TimedSource
 from archrl.seeding import rng_for
-from archrl.traces.registry import trace_set
 
 PROFILE_LINES = 7
 """Policies in the performance profile: the cheapest ones, and all that learn."""
@@ -51,13 +48,15 @@ class Report:
         return f"{self.caption}\n\n{part[shown].to_string(index=False)}\n"
 
 
-def make_report(bench: Bench, frame: pd.DataFrame, choices: Sequence[str] = ()) -> Report:
+def make_report(bench: Bench, frame: pd.DataFrame, choices: Sequence[str] = (), reference: str | None = None) -> Report:
     """Summarise the rows of an experiment.
 
     Args:
         bench: The experiment.
         frame: Its rows.
         choices: How the models of agents were chosen, in words.
+        reference: Heuristic that was chosen without a look at the test scenarios, the fair thing to be compared with;
+            the configuration's own comes first.
 
     Raises:
         ConfigError: The reference is no heuristic of the experiment.
@@ -65,19 +64,14 @@ def make_report(bench: Bench, frame: pd.DataFrame, choices: Sequence[str] = ()) 
     config = bench.config
     table = summary_table(
         frame,
-        config.reference or _tuned_name(frame),
+        config.reference or reference,
         rng=rng_for(config.seed, "bootstrap", "summary"),
         level=config.level,
         resamples=config.resamples,
+        interval_metrics=bench.arena.interval_metrics,
     )
-    caption = f"{table_caption(table, data_source(bench.env))} {_protocol(bench, choices)}".strip()
+    caption = f"{table_caption(table, bench.arena.data_source(bench.env))} {_protocol(bench, choices)}".strip()
     return Report(table, frame, caption, config.seed)
-
-
-def _tuned_name(frame: pd.DataFrame) -> str | None:
-    """The row that was chosen without a look at the test scenarios: the fair thing to be compared with."""
-    tuned = [name for name in frame["policy"].unique() if name.startswith(f"{TUNED}:")]
-    return tuned[0] if tuned else None
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -88,7 +82,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     """
     paths = write_tables(report.table, folder, "table", report.caption)
     figures = {"cost": cost_figure(report.table), "terms": cost_terms_figure(report.table)}
-    if report.table["difference_usd"].notna().any():
+    if report.table["difference_usd"].notna().sum() > 1:  # the reference's own is 0
         figures["difference"] = paired_difference_figure(report.table)
     if (case_bounds(report.frame) > 0).all():
         figures["profile"] = _profile_figure(report)
@@ -98,55 +92,22 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     return paths
 
 
-def data_source(env: PlacementConfig) -> str:
-    """Where the scenarios of an environment come from, in words for a caption."""
-    nodes = "all nodes of the trace" if env.num_nodes is None else f"{env.num_nodes} nodes"
-    if env.scenario == "toy":
-        return "the toy scenario on 3 nodes, made by hand"
-    if env.source == "synthetic":
-        kind = "the FGD inflation protocol on it" if env.scenario == "inflation" else _load(env)
-        return f"built-in synthetic generator, not a recorded trace ({kind}; {nodes})"
-    paper = trace_set("openb_gpu2023").source.partition(",")[0]
-    if env.scenario == "inflation":
-        kind = f"inflation to {100 * env.inflation_ratio:g} % of the GPU capacity, no departures"
-    elif env.scenario == "timed":
-        kind = f"recorded arrivals and run times, test window, {_load(env)}"
-    else:
-        kind = f"generator fitted to it, {_load(env)}"
-    return f"production trace openb ({paper}), pod list {env.workload!r}: {kind}; {nodes}"
-
-
-def _load(env: PlacementConfig) -> str:
-    return f"{env.num_requests} requests, offered GPU load {env.offered_load:g}"
-
-
 def _protocol(bench: Bench, choices: Sequence[str]) -> str:
-    """Sentences on tuning and bounds: what every row was allowed to use."""
-    config, sentences = bench.config, _overlap(bench)
-    if config.tuning.scenarios:
-        grid = len(candidates(config.tuning))
-        sentences.append(
-            f"tuned_heuristic: cheapest of {grid} candidates on {config.tuning.scenarios} validation scenarios "
-            f"({grid * config.tuning.scenarios} validation episodes)."
-        )
+    """Sentences on worlds, tuning and bounds: what every row was allowed to use."""
+    config, sentences = bench.config, bench.arena.protocol(bench)
+    if config.test_env:
+        fields = ", ".join(f"{name}={_value(value)}" for name, value in config.test_env.items())
+        sentences.append(f"Test scenarios alone, not those of tuning: {fields}.")
     if choices:
         sentences.append(f"Models of agents, chosen on validation scenarios: {'; '.join(choices)}.")
     if config.bounds.method != "none":
-        kind = {"lower_bound": "certified relaxation", "exact": "clairvoyant integer program"}[config.bounds.method]
+        kind = bench.arena.method_words[config.bounds.method]
         sentences.append(f"Bound: {kind}, at most {config.bounds.time_limit_s:g} s per scenario.")
     return " ".join(sentences)
 
 
-def _overlap(bench: Bench) -> list[str]:
-    """How far the test scenarios are one and the same stretch of a trace."""
-    source = bench.task.source
-    if not isinstance(source, TimedSource):
-        return []
-    return [
-        f"The scenarios are cut from {source.window_length('test'):,} requests of the trace and have "
-        f"{100 * source.overlap_frac('test'):.0f} % of their requests in common on average, two by two: intervals "
-        "speak for this stretch of the trace."
-    ]
+def _value(value: EnvField) -> str:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _profile_figure(report: Report) -> Figure:

@@ -6,6 +6,7 @@ Nothing is highlighted and nothing is left out: rows are sorted by cost, an unde
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,6 +57,7 @@ class _Bench:
     level: float
     resamples: int
     rng: np.random.Generator
+    interval_metrics: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -74,11 +76,13 @@ def summary_table(
     rng: np.random.Generator,
     level: float = 0.95,
     resamples: int = DEFAULT_RESAMPLES,
+    interval_metrics: Sequence[str] = (),
 ) -> pd.DataFrame:
     """One row per policy and one for the bound, cheapest first.
 
     Columns: the group (experiment, environment, preset, split); `policy, information, training_seeds, scenarios`;
-    `iqm_cost_usd` with `_low`/`_high`; `mean_cost_usd` and the mean of every term and metric; `gap_to_bound_frac`,
+    `iqm_cost_usd` with `_low`/`_high`; `mean_cost_usd` and the mean of every term and metric, with
+    `interval_<metric>_low`/`_high` for `interval_metrics`; `gap_to_bound_frac`,
     `gap_closed_frac` with limits (ratios of mean costs); `difference_usd` to the reference with limits and
     `difference_p_holm` (online and forecast policies are one family); `violations_per_episode`; `decision_us` (mean
     over decisions); `bound_status` with counts; `reference`, `level`, `resamples`; `note`.
@@ -90,6 +94,7 @@ def summary_table(
         rng: Source of all resamples.
         level: Confidence level of the intervals.
         resamples: Bootstrap resamples per interval.
+        interval_metrics: Metrics whose means are given an interval.
 
     Raises:
         ConfigError: The rows mix groups, policies faced different cases, a cost term is undefined, a cost lies below
@@ -102,7 +107,7 @@ def summary_table(
     bounds = case_bounds(checked)
     reference = _reference(costs, parts, reference_heuristic)
     against = None if reference is None else costs[reference].to_numpy()
-    bench = _Bench(strata(bounds.index), bounds.to_numpy(), against, level, resamples, rng)
+    bench = _Bench(strata(bounds.index), bounds.to_numpy(), against, level, resamples, rng, tuple(interval_metrics))
     rows = [_policy_row(key, part, costs[key].to_numpy(), bench, key == reference) for key, part in parts.items()]
     if np.isfinite(bench.bound_mean_usd):
         rows.append(_bound_row(checked, bench))
@@ -195,7 +200,7 @@ def _policy_row(key: Key, part: pd.DataFrame, costs: FloatArray, bench: _Bench, 
     row["training_seeds"] = int((part["training_seed"].unique() != NO_TRAINING_SEED).sum())
     row["scenarios"] = costs.shape[1]
     row |= _interval("iqm_cost{}_usd", crossed_bootstrap_ci(costs, **bench.settings))
-    row |= {"mean_cost_usd": costs.mean()} | _means(part, label)
+    row |= {"mean_cost_usd": costs.mean()} | _means(part, label) | _metric_intervals(part, bench)
     row |= _gaps(costs, bench) | _difference(costs, bench, is_reference)
     row["violations_per_episode"] = part["violations"].mean()
     row["decision_us"] = np.average(part["decision_us"], weights=part["steps"])
@@ -213,6 +218,23 @@ def _means(part: pd.DataFrame, label: str) -> dict[str, float]:
             row = int(np.argmax(part[name].isna()))
             raise ConfigError(f"policy {label!r}, its row {row + 1}, column {name!r}: nan; needed is a cost in $")
     return {name: part[name].mean(skipna=False) for name in (*terms, *metric_columns(part))}
+
+
+def _metric_intervals(part: pd.DataFrame, bench: _Bench) -> dict[str, float]:
+    """Limits of the means of some metrics; NaN where a value is undefined."""
+    row: dict[str, float] = {}
+    for name in bench.interval_metrics:
+        values = cost_matrix(part, f"metric_{name}").to_numpy()
+        interval = (np.nan, np.nan, np.nan)
+        if np.isfinite(values).all():
+            interval = crossed_bootstrap_ci(values, np.mean, **bench.settings)
+        row |= dict(zip(interval_columns(name), interval[1:], strict=True))
+    return row
+
+
+def interval_columns(metric: str) -> tuple[str, str]:
+    """Columns of the limits of a metric's mean."""
+    return f"interval_{metric}_low", f"interval_{metric}_high"
 
 
 def _gaps(costs: FloatArray, bench: _Bench) -> dict[str, Any]:
@@ -270,12 +292,13 @@ def _finish(table: pd.DataFrame, frame: pd.DataFrame, reference: Key | None, ben
 
 
 def _column_order(table: pd.DataFrame) -> list[str]:
-
     interval = [f"iqm_cost{suffix}_usd" for suffix in ("", "_low", "_high")]
     closed = [f"gap_closed{suffix}_frac" for suffix in ("", "_low", "_high")]
     difference = [f"difference{suffix}_usd" for suffix in ("", "_low", "_high")]
+    limits = [name for name in table.columns if name.startswith("interval_")]
     return [
         *(*GROUP_COLUMNS, "policy", "information", "training_seeds", "scenarios", *interval, "mean_cost_usd"),
-        *(*term_columns(table), *metric_columns(table), "gap_to_bound_frac", *closed, *difference, "difference_p_holm"),
+        *(*term_columns(table), *metric_columns(table), *limits, "gap_to_bound_frac"),
+        *(*closed, *difference, "difference_p_holm"),
         *("violations_per_episode", "decision_us", "bound_status", "reference", "level", "resamples", "note"),
     ]

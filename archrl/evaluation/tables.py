@@ -14,7 +14,7 @@ import pandas as pd
 
 from archrl.errors import ConfigError
 from archrl.evaluation.records import metric_columns, term_columns
-from archrl.evaluation.summary import BOUND, policy_label, summary_table
+from archrl.evaluation.summary import BOUND, interval_columns, policy_label, summary_table
 from archrl.files import write_text_atomic
 
 __all__ = ["display_parts", "summary_table", "table_caption", "to_csv", "to_latex", "to_markdown", "write_tables"]
@@ -72,7 +72,7 @@ def display_parts(table: pd.DataFrame) -> list[pd.DataFrame]:
     results = {"Policy": policies, "Information": table["information"]} | _result_columns(table)
     details = {"Policy": policies, "Mean cost, $": _numbers(table["mean_cost_usd"], _COST_DIGITS)}
     details |= {f"{_words(name[5:-4])}, $": _numbers(table[name], _COST_DIGITS) for name in term_columns(table)}
-    details |= dict(_metric(table[name]) for name in metric_columns(table))
+    details |= dict(_metric(table, name.removeprefix("metric_")) for name in metric_columns(table))
     return [pd.DataFrame(results), pd.DataFrame(details)]
 
 
@@ -137,15 +137,20 @@ def _result_columns(table: pd.DataFrame) -> dict[str, pd.Series]:
     }
 
 
-def _metric(values: pd.Series) -> tuple[str, pd.Series]:
-    name = str(values.name).removeprefix("metric_")
-    if name.endswith("_frac"):
-        return f"{_words(name.removesuffix('_frac'))}, %", _percents(values)
-    return _words(name), _numbers(values)
+def _metric(table: pd.DataFrame, name: str) -> tuple[str, pd.Series]:
+    """Heading and cells of a metric, with its interval where the table has one."""
+    values, limits, is_share = table[f"metric_{name}"], interval_columns(name), name.endswith("_frac")
+    heading = f"{_words(name.removesuffix('_frac'))}, %" if is_share else _words(name)
+    if limits[0] not in table.columns:
+        return heading, _percents(values) if is_share else _numbers(values)
+    parts = {"value": values, "value_low": table[limits[0]], "value_high": table[limits[1]]}
+    texts = interval_texts(pd.DataFrame(parts), "value{}", factor=100 if is_share else 1.0)
+    return f"{heading} [{100 * table['level'].iloc[0]:g} %]", texts
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize().replace("gpu", "GPU").replace("Gpu", "GPU").replace("Cpu", "CPU")
+    words = name.replace("_", " ").capitalize()
+    return words.replace("gpu", "GPU").replace("Gpu", "GPU").replace("Cpu", "CPU").replace("Slo", "SLO")
 
 
 def _numbers(values: pd.Series, digits: int = 3) -> pd.Series:

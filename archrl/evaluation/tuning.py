@@ -1,4 +1,4 @@
-"""Tuning of heuristics: every candidate of a grid plays the same validation scenarios; the cheapest is kept."""
+"""Tuning of placement heuristics: all candidates of a grid play the same validation scenarios; the cheapest is kept."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from archrl.evaluation.rollout import rollout
 
 TUNED = "tuned_heuristic"
 """Leads the name of the tuned row."""
+CHOICES = ("name", "score", "tie", "threshold")
+"""Fields of `HeuristicConfig` that the grid varies."""
 
 
 def candidates(config: TuningConfig) -> list[HeuristicConfig]:
@@ -56,7 +58,8 @@ def tune(
         policy = make_heuristic(candidate.name, task, seed, **candidate.options)
         episodes = rollout(task, policy, scenarios)
         mean = sum(episode.cost_usd for episode in episodes) / len(episodes)
-        rows.append({"policy": policy.name, **candidate.model_dump(), "mean_cost_usd": mean, "episodes": len(episodes)})
+        options = candidate.model_dump(include=set(CHOICES))
+        rows.append({"policy": policy.name, **options, "mean_cost_usd": mean, "episodes": len(episodes)})
         advance(policy.name)
     return pd.DataFrame(rows).sort_values(["mean_cost_usd", "policy"], ignore_index=True)
 
@@ -64,7 +67,7 @@ def tune(
 def best_of(tuning: pd.DataFrame) -> HeuristicConfig:
     """The candidate in the first row of a tuning table."""
     row = tuning.iloc[0]
-    fields = {key: row[key] for key in ("name", "score", "tie", "threshold")}
+    fields = {key: row[key] for key in CHOICES}
     return HeuristicConfig(**{key: value for key, value in fields.items() if not pd.isna(value)})
 
 

@@ -26,6 +26,7 @@ from archrl.units import SECONDS_PER_DAY
 class Family(NamedTuple):
     """A trace family. The clock rates put the daily rhythm, or the ramps of a match day, into an episode of an hour."""
 
+    trace_set: str  # see archrl.traces.registry
     series: tuple[str, ...]  # see archrl.traces.demand
     clock_rate: float  # seconds of the trace per second of an episode; an assumption
     resolution_s: float = 0.0
@@ -39,12 +40,12 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "worldcup98": Family(("worldcup98",), 4.0, least_requests=5000.0),
-    "nasa1995": Family(("nasa1995",), 60.0, resolution_s=3600.0),
-    "wikipedia2009": Family(("wikipedia2009",), 60.0),
-    "nyc_taxi": Family(("nab_nyc_taxi",), 60.0),
-    "twitter": Family(tuple(f"nab_Twitter_volume_{name}" for name in ("AAPL", "AMZN", "FB", "GOOG")), 20.0),
-    "genai2026": Family(("genai2026_generative", "genai2026_api"), 3.8),
+    "worldcup98": Family("worldcup98", ("worldcup98",), 4.0, least_requests=5000.0),
+    "nasa1995": Family("web_per_second", ("nasa1995",), 60.0, resolution_s=3600.0),
+    "wikipedia2009": Family("wikipedia_hourly2009", ("wikipedia2009",), 60.0),
+    "nyc_taxi": Family("nab", ("nab_nyc_taxi",), 60.0),
+    "twitter": Family("nab", tuple(f"nab_Twitter_volume_{name}" for name in ("AAPL", "AMZN", "FB", "GOOG")), 20.0),
+    "genai2026": Family("alibaba_genai2026", ("genai2026_generative", "genai2026_api"), 3.8),
 }
 TEST_ONLY = ("nyc_taxi", "twitter", "genai2026")
 LEAST_MEAN_FRAC = 0.05

@@ -1,4 +1,4 @@
-"""What goes through a call graph when nothing waits: arrivals of every service, and its response.
+"""What goes through a call graph when nothing waits: arrivals of every service, visits, and its response.
 
 Level by level in NumPy, so that a graph of 3,000,000 edges takes a second.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archrl.scenarios.graph_order import OffsetArray, edges_of
-from archrl.scenarios.service_graph import FloatArray, ServiceGraph, levels
+from archrl.scenarios.service_graph import FloatArray, ServiceGraph, check_service, levels
 
 _Callers = NDArray[np.int64]
 
@@ -32,11 +32,27 @@ def steady_arrivals(graph: ServiceGraph, start: FloatArray, flow: NDArray[np.flo
     return arrivals
 
 
+def visits_per_request(graph: ServiceGraph, entry: int) -> FloatArray:
+    """Mean number of requests that each service gets for one request to `entry`, (S,).
+
+    v_entry = 1 and v_s = sum over callers p of v_p * calls_ps: the sum over all paths from `entry` to s of the product
+    of the calls along the path.
+
+    Raises:
+        ScenarioError: There is no such service.
+    """
+    check_service(graph, entry)
+    start = np.zeros(len(graph))
+    start[entry] = 1.0
+    return steady_arrivals(graph, start, graph.calls)
+
+
 def bare_moments(graph: ServiceGraph, mean_s: FloatArray, var_s2: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean and variance of the responses without any waiting, both (S,).
 
-    Own time and the stages add up; a stage counts as the call of it that takes longest on average. `calls` calls per
-    request add mean and variance as many times.
+    Own time and the stages add up; a stage counts as the call of it that takes longest on average. Calls count as in
+    `archrl.cluster.latency`: one after the other, and fewer than one per request as one that is made with that
+    probability.
 
     Args:
         graph: The call graph.
@@ -48,8 +64,9 @@ def bare_moments(graph: ServiceGraph, mean_s: FloatArray, var_s2: FloatArray) ->
     for _, edges, _ in reversed(list(_by_level(graph))):
         if not len(edges):
             continue
-        calls = graph.calls[edges]
-        took, spread = calls * mean[graph.dst[edges]], calls * variance[graph.dst[edges]]
+        calls, callee = graph.calls[edges], graph.dst[edges]
+        took = calls * mean[callee]
+        spread = calls * (variance[callee] + np.maximum(1.0 - calls, 0.0) * mean[callee] ** 2)
         caller, stage = callers_of[edges], graph.stage[edges]
         order = np.lexsort((took, stage, caller))
         last = np.ones(len(order), np.bool_)

@@ -12,7 +12,6 @@ Build small graphs by name with `archrl.scenarios.service_graph_build.build_grap
 from __future__ import annotations
 
 import hashlib
-import itertools
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -121,32 +120,8 @@ def reachable(graph: ServiceGraph, entry: int) -> NDArray[np.int64]:
     Raises:
         ScenarioError: There is no such service.
     """
-    _check_service(graph, entry)
+    check_service(graph, entry)
     return np.flatnonzero(reachable_from(graph.indptr, graph.dst, np.array([entry])))
-
-
-def visits_per_request(graph: ServiceGraph, entry: int) -> FloatArray:
-    """Mean number of requests that each service gets for one request to `entry`, (S,).
-
-    v_entry = 1 and v_s = sum over callers p of v_p * calls_ps: the sum over all paths from `entry` to s of the product
-    of the calls along the path. Linear in S + E.
-
-    Raises:
-        ScenarioError: There is no such service.
-    """
-    _check_service(graph, entry)
-    visits = np.zeros(len(graph))
-    visits[entry] = 1.0
-    level = levels(graph)
-    by_level = np.argsort(level, kind="stable")
-    first = np.searchsorted(level[by_level], np.arange(level[entry], level.max() + 2))
-    for start, end in itertools.pairwise(first):
-        callers = by_level[start:end]
-        callers = callers[visits[callers] > 0]
-        edges = edges_of(graph.indptr, callers)
-        counts = graph.indptr[callers + 1] - graph.indptr[callers]
-        np.add.at(visits, graph.dst[edges], np.repeat(visits[callers], counts) * graph.calls[edges])
-    return visits
 
 
 def subgraph(graph: ServiceGraph, entry: int) -> ServiceGraph:
@@ -176,7 +151,12 @@ def subgraph(graph: ServiceGraph, entry: int) -> ServiceGraph:
     )
 
 
-def _check_service(graph: ServiceGraph, service: int) -> None:
+def check_service(graph: ServiceGraph, service: int) -> None:
+    """Whether there is a service of that index.
+
+    Raises:
+        ScenarioError: There is none.
+    """
     if not 0 <= service < len(graph):
         raise ScenarioError(f"entry = {service}; allowed is 0 to {len(graph) - 1}; see entries(graph)")
 

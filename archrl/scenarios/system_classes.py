@@ -41,7 +41,8 @@ def class_of_services(system: ServiceSystem, peak_rps: FloatArray, classes: int)
     sizes = np.bincount(group)
     if classes < len(sizes):
         raise ScenarioError(
-            f"classes={classes}; allowed is at least {len(sizes)}, one per level, role and demand class"
+            f"service_classes={classes}; allowed is at least {len(sizes)}, one per level, role and demand class, or 0 "
+            "for no classes"
         )
     parts = np.maximum(1, np.floor(classes * sizes / sizes.sum())).astype(np.int64)
     while parts.sum() > classes:

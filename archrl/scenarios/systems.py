@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from archrl.errors import ScenarioError
 from archrl.scenarios.boutique import boutique_graph
 from archrl.scenarios.graph_flows import steady_arrivals
 from archrl.scenarios.graph_generator import generate_graph
@@ -106,9 +107,17 @@ def generated_system(
         peak_rps: Largest rate of each class. Entries of a class share it unequally (log-normal, sigma 1).
         graph_params: Shape of the graph.
         params: Sizes.
+
+    Raises:
+        ScenarioError: fewer than 5 services, or more classes of demand than entries to follow them.
     """
     graph = generate_graph(rng, services, graph_params)
     first = entries(graph)
+    if not 1 <= num_classes <= len(first):
+        raise ScenarioError(
+            f"demand_classes={num_classes}; allowed is 1 to {len(first)}, the entries of the {services} services, for "
+            "the demand of a class that no entry follows is lost; choose fewer classes or more services"
+        )
     of_class = rng.permutation(np.arange(len(first)) % num_classes).astype(np.int32)
     part = np.exp(rng.standard_normal(len(first)))
     share = part / np.bincount(of_class, part, num_classes)[of_class]

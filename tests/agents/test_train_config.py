@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 
 from archrl.config import json_schema
+from archrl.envs.autoscale_config import resolve as resolve_autoscale
+from archrl.envs.autoscale_source import build_system
 from archrl.envs.placement_config import resolve
 from archrl.errors import ConfigError
+from archrl.evaluation.experiment_config import AUTOSCALE
+from archrl_agents.learner_config import LinearSchedule, PPOFields
+from archrl_agents.service_config import ServiceDQNConfig, ServicePPOConfig
 from archrl_agents.train import make_agent
-from archrl_agents.train_config import DQNConfig, LinearSchedule, PPOConfig, load_train_config
+from archrl_agents.train_config import DQNConfig, PPOConfig, load_train_config
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs" / "agent").glob("*.yaml"))
@@ -22,13 +27,21 @@ SHIPPED = sorted((ROOT / "configs" / "agent").glob("*.yaml"))
 def test_shipped_configurations_are_whole(path):
     config = load_train_config(path)
     assert config.name == path.stem
-    resolve(config.preset, dict(config.env) | config.train_env)
-    if isinstance(config, PPOConfig):
-        assert config.num_envs * config.n_steps % config.batch_size == 0
+    fields = dict(config.env) | config.train_env
+    if config.environment == AUTOSCALE:
+        services = len(build_system(resolve_autoscale(config.preset, fields)).table)
+    else:
+        services = int(resolve(config.preset, fields) is not None)
+    if isinstance(config, PPOFields):
+        assert services * config.num_envs * config.n_steps % config.batch_size == 0
 
 
 def test_there_are_shipped_configurations_for_both_agents():
-    assert {"ppo_small", "dqn_small", "ppo_openb"} <= {path.stem for path in SHIPPED}
+    names = {path.stem for path in SHIPPED}
+    assert {"ppo_small", "dqn_small", "ppo_openb"} <= names
+    assert {
+        f"{kind}_autoscale_{preset}" for kind in ("ppo", "dqn") for preset in ("tiny", "boutique", "small")
+    } <= names
 
 
 def test_the_algorithm_chooses_the_keys():
@@ -65,11 +78,11 @@ def test_a_minibatch_must_divide_the_rollout(tmp_path):
 
 
 def test_every_key_is_documented():
-    for kind in (PPOConfig, DQNConfig):
+    for kind in (PPOConfig, DQNConfig, ServicePPOConfig, ServiceDQNConfig):
         fields = json_schema(kind)["properties"]
         plain = {"algorithm", "total_steps", "seed", "network", "learning_rate", "gamma", "max_grad_norm"}
         plain |= {"eval_episodes", "gae_lambda", "clip_range", "ent_coef", "vf_coef", "target_kl"}
-        plain |= {"exploration_initial_eps", "exploration_final_eps", "double_q", "tau"}
+        plain |= {"exploration_initial_eps", "exploration_final_eps", "double_q", "tau", "activation"}
         assert {name for name, field in fields.items() if "description" not in field} <= plain
 
 
@@ -93,3 +106,34 @@ def test_a_wrong_key_on_the_command_line_is_one_line_and_status_1():
     assert result.returncode == 1
     assert "gama: unknown key" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_algorithm_plays_one_environment():
+    assert load_train_config({"algorithm": "service_ppo"}).environment == AUTOSCALE
+    with pytest.raises(ConfigError, match=r"maskable_ppo plays archrl/Placement-v0"):
+        load_train_config({"algorithm": "maskable_ppo", "environment": AUTOSCALE})
+    with pytest.raises(ConfigError, match=r"'archrl/Autoscal-v0'; allowed: .*did you mean 'archrl/Autoscale-v0'"):
+        load_train_config({"algorithm": "service_ppo", "environment": "archrl/Autoscal-v0"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_env": {"mode": "target"}}, "train_env cannot set mode"),
+        ({"hidden": []}, "at least one layer"),
+        ({"reward_power": 1.5}, "reward_power"),
+    ],
+)
+def test_services_have_one_way_to_act(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        load_train_config({"algorithm": "service_ppo"} | changes)
+
+
+def test_levels_are_what_dqn_chooses():
+    with pytest.raises(ConfigError, match="service_dqn chooses levels"):
+        load_train_config({"algorithm": "service_dqn", "env": {"form": "box"}})
+
+
+def test_levels_of_an_environment_are_a_list():
+    config = load_train_config({"algorithm": "service_ppo", "env": {"levels": [0.4, 0.6]}})
+    assert resolve_autoscale(config.preset, dict(config.env)).action_levels == (0.4, 0.6)

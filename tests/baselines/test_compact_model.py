@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from archrl.baselines.solution import plan_actions
 from archrl.envs.placement_make import make_task
-from archrl.evaluation.entrants import PlanPolicy
+from archrl.evaluation.entrants import ReplayPolicy
 from archrl.evaluation.rollout import rollout
 from archrl.scenarios.placement import PlacementScenario
 from archrl.scenarios.toy import toy_scenario
@@ -24,8 +24,8 @@ pytest.importorskip("linopy")
 def replayed(scenario: PlacementScenario, **config: object) -> float:
     solution = solve_compact(scenario)
     task = make_task("toy", slot_choice=True, **config)
-    actions, slots = plan_actions(solution)
-    episode = rollout(task, PlanPolicy([actions], [slots], "plan"), [scenario])[0]
+    plan = np.stack(plan_actions(solution), axis=1)
+    episode = rollout(task, ReplayPolicy([plan], "plan"), [scenario])[0]
     assert episode.violations == 0
     assert episode.cost_usd == pytest.approx(solution.objective_usd, rel=1e-9)
     return solution.objective_usd

@@ -18,7 +18,7 @@ from archrl.baselines.placement_milp import _check_bound, solve_placement
 from archrl.baselines.solution import Solution, plan_actions
 from archrl.envs.placement_make import make_task
 from archrl.errors import ScenarioError, SolverError
-from archrl.evaluation.entrants import PlanPolicy
+from archrl.evaluation.entrants import ReplayPolicy
 from archrl.evaluation.evaluate import draw_scenarios
 from archrl.evaluation.rollout import rollout
 from archrl.scenarios.placement import PlacementScenario
@@ -84,8 +84,8 @@ def test_tiny_optima_are_proven_and_replay_through_the_environment():
     stories = draw_scenarios(task, "test", 0, 3)
     found = [solve_placement(story, time_limit_s=120.0) for story in stories]
     assert [solution.status for solution in found] == ["optimal"] * 3
-    plans = [plan_actions(solution) for solution in found]
-    episodes = rollout(exact, PlanPolicy([p[0] for p in plans], [p[1] for p in plans], "plan"), stories)
+    plans = [np.stack(plan_actions(solution), axis=1) for solution in found]
+    episodes = rollout(exact, ReplayPolicy(plans, "plan"), stories)
     for solution, episode in zip(found, episodes, strict=True):
         assert episode.violations == 0
         assert episode.cost_usd == pytest.approx(solution.objective_usd, rel=1e-9)

@@ -2,96 +2,32 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archrl.cluster import hpa
-from tests.reference.hpa import DOWN, UP, Hpa, Pod, Rules, proposal
+from tests.reference.hpa import Hpa, Pod, Rules, proposal
+from tests.validation.hpa_traces import TOLERANCE, TRACES, Controller
 
-TOLERANCE = (0.1, 0.1)
-
-
-class Controller:
-    """One service under the kernels, synchronised every `step_s` seconds."""
-
-    def __init__(self, up: Rules = UP, down: Rules = DOWN, bounds: tuple[int, int] = (1, 10_000), step_s: float = 15.0):
-        self.bounds, self.step_s, self.step = bounds, step_s, 0
-        self.rules = tuple(self._rules(rules) for rules in (up, down))
-        self.windows_s = (float(down.window_s), float(up.window_s))
-        self.past, self.added, self.removed = (np.zeros(400, np.int32) for _ in range(3))
-
-    def _rules(self, rules: Rules) -> tuple[np.ndarray, int]:
-        rows = [(hpa.PODS if kind == "Pods" else hpa.PERCENT, value, period) for kind, value, period in rules.policies]
-        return np.array(rows, np.float64).reshape(-1, 3), ["Max", "Min", "Disabled"].index(rules.select)
-
-    def sync(self, current: int, proposed: int) -> int:
-        wanted = hpa.stabilised(current, proposed, self.past, self.step, self.windows_s, self.step_s)
-        events = (self.added, self.removed)
-        limits = (
-            hpa.fewest_replicas(current, events, self.step, self.rules[1], self.step_s),
-            hpa.most_replicas(current, events, self.step, self.rules[0], self.step_s),
-        )
-        new = hpa.limited(current, wanted, limits, self.bounds)
-        place = self.step % len(self.added)
-        self.added[place], self.removed[place] = max(new - current, 0), max(current - new, 0)
-        self.step += 1
-        return int(new)
-
-    def run(self, start: int, proposals: list[int]) -> list[int]:
-        seen = [start]
-        for proposed in proposals:
-            seen.append(self.sync(seen[-1], proposed))
-        return seen
+# --- published traces
 
 
-# --- published traces (domain documentation: KEP-853 stories 1, 3, 5; the documentation's example; controller defaults)
+@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.name)
+def test_the_published_traces(trace):
+    assert trace.replay() == trace.published
 
 
-def test_fifty_pods_at_ninety_percent_of_seventy_five_become_sixty():
-    assert hpa.from_utilisation(50, (50, 0, 0), 50 * 900.0, 1000.0, 75, TOLERANCE) == 60
-
-
-def test_a_ratio_within_the_tolerance_changes_nothing():
-    assert hpa.from_utilisation(50, (50, 0, 0), 50 * 109 * 5.0, 1000.0, 50, TOLERANCE) == 50
-
-
-def test_story_1_as_fast_as_possible():
+def test_story_1_is_as_fast_in_steps_of_15_seconds():
     """900 % in 60 s, wanted 1,000: 1, 10, 100, 1000, one step a minute."""
-    controller = Controller(up=Rules(0, [("Percent", 900, 60)]))
-    assert controller.run(1, [1000] * 13)[1::4] == [10, 100, 1000, 1000]
-    assert Controller(up=Rules(0, [("Percent", 900, 60)]), step_s=60.0).run(1, [1000] * 3) == [1, 10, 100, 1000]
+    seen = Controller(up=Rules(0, [("Percent", 900, 60)])).run(1, [1000] * 13)
+    assert seen[1::4] == [10, 100, 1000, 1000]
 
 
-def test_story_3_one_pod_every_five_minutes():
+def test_story_3_waits_five_minutes_in_steps_of_15_seconds():
     seen = Controller(up=Rules(0, [("Pods", 1, 300)])).run(1, [1000] * 61)
     assert seen[1::20] == [2, 3, 4, 5]
     assert sorted(set(seen)) == [1, 2, 3, 4, 5]
-
-
-def test_story_5_the_scale_down_window():
-    """Window of 600 s, 5 pods a minute, recommendations each minute: only the eleventh gives 9."""
-    recommendations = [10, 9, 8, 9, 9, 8, 9, 8, 9, 8, 7]
-    controller = Controller(down=Rules(600, [("Pods", 5, 60)]), step_s=60.0)
-    assert controller.run(10, recommendations)[1:] == [10] * 10 + [9]
-
-
-def test_pods_or_percent_whichever_is_more():
-    """4 pods or 10 % a minute, from 80 to 10."""
-    controller = Controller(down=Rules(0, [("Pods", 4, 60), ("Percent", 10, 60)]), step_s=60.0)
-    assert controller.run(80, [10] * 15) == [80, 72, 64, 57, 51, 45, 40, 36, 32, 28, 24, 20, 16, 12, 10, 10]
-
-
-def test_defaults_scale_up_by_the_larger_of_four_pods_and_double():
-    assert Controller().run(1, [100] * 6) == [1, 5, 10, 20, 40, 80, 100]
-
-
-def test_defaults_scale_down_300_seconds_after_the_last_high_recommendation():
-    seen = Controller().run(50, [50, 50] + [20] * 25)
-    drop = next(k for k in range(1, len(seen)) if seen[k] == 20)
-    assert (drop - 2) * 15 == 300, "step 2 (15 s) had the last high one"
-    assert seen[drop - 1] == 50
 
 
 # --- cases of our own: pods that are not ready, pods without metrics

@@ -95,6 +95,14 @@ def test_mean_and_variance_of_the_wait_in_m_m_c(servers, cell):
     assert (mean, variance) == pytest.approx(expected, rel=1e-5)
 
 
+@given(servers=st.integers(1, 200), rho=st.floats(0.3, 0.98), tau_s=st.floats(1e-4, 10.0))
+def test_with_the_exact_probability_of_waiting_the_moments_are_exact(servers, rho, tau_s):
+    """A table in float64 that holds the exact C everywhere: without float32 and interpolation, 1e-9 is left."""
+    table = np.full(TABLE.shape, math.log(float(exact_c(servers, rho * servers))))
+    expected = birth_death_wait(servers, rho * servers, tau_s)
+    assert wait_moments(table, float(servers), rho, tau_s, 1.0) == pytest.approx(expected, rel=1e-9)
+
+
 @given(servers=st.integers(1, 400), rho=st.floats(0.02, 0.98), tau_s=st.floats(1e-4, 10.0), scv=st.floats(0.25, 2.0))
 def test_the_wait_is_zero_or_exponential(servers, rho, tau_s, scv):
     """Mean C m and second moment 2 C m^2 with m = (1 + scv) / 2 tau / (c - a), whatever C is."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,26 +17,7 @@ from hypothesis import strategies as st
 from archrl.cluster.latency import tail
 from archrl.scenarios.service_graph_build import Edge
 from tests.cluster.service_scenes import CALM, advance, begin, scenario_of, service_system
-
-REPLICAS, LEFT, STEPS = 100, 30, 280
-CALM_STEPS, TRIGGER_STEPS = 4, 4
-
-
-def after_trigger(rho0: float, retries: int, budget: float = math.inf, left: int = LEFT) -> np.ndarray:
-    """Tries per call, backlog and drops (STEPS, 3) of 100 servers of 0.1 s; timeout 1 s, queue limit 10 s.
-
-    New replicas take a step, so that they are ordered one step before the trigger ends.
-    """
-    system = service_system(service_scv=0.25, timeout_s=1.0, queue_limit_s=10.0, start_fixed_s=0.0)
-    world = replace(CALM, retries=retries, retry_budget=budget)
-    state, seen = begin(scenario_of(system, [rho0 * REPLICAS / 0.1] * STEPS, REPLICAS), world), []
-    for step in range(STEPS):
-        ordered_back = step >= CALM_STEPS + TRIGGER_STEPS - 1
-        advance(state, left if step >= CALM_STEPS and not ordered_back else REPLICAS)
-        hurt = CALM_STEPS <= step < CALM_STEPS + TRIGGER_STEPS
-        assert state.ready[0, 0] == (left if hurt else REPLICAS)
-        seen.append((state.retry[0, 0], state.backlog[0, 0], state.dropped[0, 0]))
-    return np.array(seen)
+from tests.validation.model import CALM_STEPS, LEFT, after_trigger
 
 
 def persists(rho0: float, retries: int, budget: float = math.inf, left: int = LEFT) -> bool:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from archrl.cluster.service_schema import CLUSTER_FEATURES, SERVICE_FEATURES
 from archrl.config import load_config
-from archrl.envs import placement
+from archrl.envs import autoscale, autoscale_config, placement
+from archrl.envs.autoscale_config import AutoscaleConfig
 from archrl.errors import ConfigError
 from archrl.evaluation.experiment import run_experiment
 from archrl.evaluation.experiment_config import ExperimentConfig
 from archrl.evaluation.pages import PUBLISHED, fill_blocks, generated, placement_page, publish, results_block
+from archrl.scenarios.demand_recorded import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -50,9 +53,8 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
 
 
 def test_the_pages_have_code_and_commands() -> None:
-    assert {"README.md", "add_an_environment.md", "plug_in_your_policy.md", "benchmarking.md"} <= {
-        p.name for p in PAGES
-    }
+    named = {"README.md", "add_an_environment.md", "plug_in_your_policy.md", "benchmarking.md", "autoscaling.md"}
+    assert named <= {p.name for p in PAGES}
     assert sum(len(blocks(page, "python")) for page in WRITTEN) >= 7
     assert len(commands()) >= 10
 
@@ -107,6 +109,15 @@ def test_page_of_the_environment_is_its_docstring_and_every_field() -> None:
     assert placement.__doc__.strip() in page
     for name in ("num_nodes", "offered_load", "slot_choice"):
         assert f"| `{name}` |" in page
+
+
+def test_page_of_autoscaling_has_the_docstring_every_field_preset_and_family() -> None:
+    page = (ROOT / "docs/autoscaling.md").read_text(encoding="utf-8")
+    assert str(autoscale.__doc__).strip() in page
+    for name in (*AutoscaleConfig.model_fields, *autoscale_config.PRESETS, *FAMILIES):
+        assert f"| `{name}` |" in page
+    for name in (*SERVICE_FEATURES, *CLUSTER_FEATURES):
+        assert f"`{name}`" in page
 
 
 def test_blocks_are_replaced_and_a_lost_one_is_an_error() -> None:

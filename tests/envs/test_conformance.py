@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from archrl.baselines.heuristics import HEURISTICS, make_heuristic
+from archrl.envs.autoscale_make import make_task as make_autoscale_task
 from archrl.envs.placement_make import make_task
 from archrl.envs.shells import BatchEnv, SingleEnv
 from archrl.errors import ArchrlError, ConfigError
@@ -31,6 +33,7 @@ from archrl.evaluation.conformance_tools import difference
 from tests.envs.guess_task import LENGTH, GuessPolicy, GuessTask
 
 REGISTERED = sorted(name for name in gym.registry if name.startswith("archrl/"))
+ANOTHER_WORLD = {"load_factor": 3.0, "burst_sigma": 0.5, "retries": 3, "retry_budget": 0.5, "interference": 4.0}
 CASES: dict[str, dict[str, dict[str, Any]]] = {
     "archrl/Placement-v0": {
         "toy": {"preset": "toy"},
@@ -38,25 +41,39 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "candidates": {"preset": "tiny", "num_nodes": 20, "num_requests": 80, "candidates": 14},
         "inflation": {"preset": "tiny", "scenario": "inflation", "num_nodes": 4},
         "slot_choice": {"preset": "tiny", "slot_choice": True, "slot_rule": "fgd"},
-    }
+    },
+    "archrl/Autoscale-v0": {
+        "target": {"preset": "tiny", "num_steps": 10},
+        "desired_discrete": {"preset": "tiny", "num_steps": 10, "mode": "desired", "form": "discrete"},
+        "target_box": {"preset": "tiny", "num_steps": 10, "form": "box"},
+        "wanted": {"preset": "tiny", "num_steps": 10, "mode": "wanted"},
+        "replicas_critical": {"preset": "boutique", "num_steps": 10, "mode": "replicas", "critical": 3},
+        "raw_critical_box": {"preset": "boutique", "num_steps": 10, "mode": "raw", "form": "box", "critical": 3},
+        "queue": {"preset": "tiny", "num_steps": 10, "metric": "queue"},
+        "generated": {"preset": "small", "num_steps": 8, "critical": 4},
+        "another_world": {"preset": "tiny", "num_steps": 10, "mode": "desired"} | ANOTHER_WORLD,
+    },
 }
+MASKED = [("archrl/Placement-v0", case) for case in CASES["archrl/Placement-v0"]]
+MASKED += [("archrl/Autoscale-v0", "wanted")]
 ONE_SCENARIO = ("toy",)
 PAIRS = [(name, case) for name in REGISTERED for case in CASES.get(name, {"default": {}})]
 
 
-def horizon(env: Any) -> int:
-    return int(env.unwrapped.state.cluster.n_requests[0])
+HORIZONS: dict[str, Callable[[Any], int]] = {
+    "archrl/Placement-v0": lambda env: int(env.unwrapped.state.cluster.n_requests[0]),
+    "archrl/Autoscale-v0": lambda env: int(env.unwrapped.task.config.num_steps),
+}
 
 
 def kit_of(name: str, case: str) -> EnvKit:
     options = CASES.get(name, {}).get(case, {})
-    steps = horizon if name == "archrl/Placement-v0" else None
-    return EnvKit(partial(gym.make, name, **options), partial(gym.make_vec, name, **options), steps)
+    return EnvKit(partial(gym.make, name, **options), partial(gym.make_vec, name, **options), HORIZONS.get(name))
 
 
-@pytest.mark.parametrize("case", CASES["archrl/Placement-v0"])
-def test_the_checks_of_the_mask_have_something_to_check(case):
-    kit = kit_of("archrl/Placement-v0", case)
+@pytest.mark.parametrize(("name", "case"), MASKED)
+def test_the_checks_of_the_mask_have_something_to_check(name, case):
+    kit = kit_of(name, case)
     for wanted in (True, False):
         assert len(list(_probes(kit, wanted))) >= 6
 
@@ -88,6 +105,13 @@ def test_heuristics(policy, case):
 @pytest.mark.parametrize("case", ["tiny", "slot_choice"])
 def test_placement_task(case):
     task = make_task(**CASES["archrl/Placement-v0"][case])
+    for name, check in TASK_CHECKS.items():
+        run_check(name, check, task)
+
+
+@pytest.mark.parametrize("case", CASES["archrl/Autoscale-v0"])
+def test_autoscale_task(case):
+    task = make_autoscale_task(**CASES["archrl/Autoscale-v0"][case])
     for name, check in TASK_CHECKS.items():
         run_check(name, check, task)
 

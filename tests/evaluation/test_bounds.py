@@ -21,7 +21,10 @@ from archrl.evaluation.bounds import BoundJobs, Certificate, certificate
 from archrl.evaluation.evaluate import draw_scenarios
 from archrl.evaluation.experiment import Options, run_experiment
 from archrl.evaluation.experiment_config import ExperimentConfig
+from archrl.evaluation.placement_arena import PlacementSolver
 from archrl.scenarios.toy import TOY_BEST, TOY_BEST_USD, toy_scenario
+
+SOLVER = PlacementSolver()
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def toy_certificate(**changes: object) -> Certificate:
 
 def place(folder: Path, found: Certificate, time_limit_s: float = 9.0) -> Path:
     """Put a certificate where the jobs look for it."""
-    path = bounds._path(folder, found.fingerprint, found.method, time_limit_s)
+    path = bounds._path(folder, found.fingerprint, found.method, time_limit_s, SOLVER.stamp)
     folder.mkdir(exist_ok=True)
     path.write_text(json.dumps(found.__dict__))
     return path
@@ -52,13 +55,14 @@ def place(folder: Path, found: Certificate, time_limit_s: float = 9.0) -> Path:
 
 def test_a_certificate_on_disk_is_not_solved_again(tmp_path: Path) -> None:
     """The status is one that no solver reports."""
-    place(tmp_path, toy_certificate(status="made by hand", actions=TOY_BEST, slots=(0,) * 6, objective_usd=34.0))
-    with BoundJobs([toy_scenario()] * 3, "exact", 9.0, 2, tmp_path) as jobs:
+    plan = tuple((action, 0) for action in TOY_BEST)
+    place(tmp_path, toy_certificate(status="made by hand", plan=plan, objective_usd=34.0))
+    with BoundJobs(SOLVER, [toy_scenario()] * 3, "exact", 9.0, 2, tmp_path) as jobs:
         found = jobs.results()
     assert len(jobs) == 1
     (only,) = found.values()
     assert only.status == "made by hand"
-    np.testing.assert_array_equal(only.plan()[0], TOY_BEST)
+    np.testing.assert_array_equal(only.actions()[:, 0], TOY_BEST)
     assert multiprocessing.active_children() == []
 
 
@@ -66,36 +70,34 @@ def test_a_certificate_on_disk_is_not_solved_again(tmp_path: Path) -> None:
 def test_a_damaged_certificate_counts_as_none(text: str, tmp_path: Path) -> None:
     path = place(tmp_path, toy_certificate())
     path.write_text(text)
-    job = bounds._Job(toy_scenario(), toy_scenario().fingerprint(), "exact", 9.0, path)
+    job = bounds._Job(SOLVER, toy_scenario(), toy_scenario().fingerprint(), "exact", 9.0, path)
     assert bounds._read(job) is None
 
 
 def test_a_certificate_of_another_scenario_counts_as_none(tmp_path: Path) -> None:
-    path = place(tmp_path, toy_certificate(actions=(1,), slots=(0,)))
-    job = bounds._Job(None, "f" * 64, "exact", 9.0, path)
+    path = place(tmp_path, toy_certificate(plan=((1, 0),)))
+    job = bounds._Job(SOLVER, None, "f" * 64, "exact", 9.0, path)
     assert bounds._read(job) is None
 
 
-def test_certificates_depend_on_method_limit_and_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def path(method: str = "exact", limit_s: float = 9.0) -> Path:
-        return bounds._path(tmp_path, "f" * 64, method, limit_s)
+def test_certificates_depend_on_method_limit_and_sources(tmp_path: Path) -> None:
+    def path(method: str = "exact", limit_s: float = 9.0, stamp: str = SOLVER.stamp) -> Path:
+        return bounds._path(tmp_path, "f" * 64, method, limit_s, stamp)
 
-    before = path()
-    assert len({before, path(method="lower_bound"), path(limit_s=10.0)}) == 3
-    monkeypatch.setattr(bounds, "_sources_stamp", lambda: "0" * 64)
-    assert path() != before
+    assert len({path(), path(method="lower_bound"), path(limit_s=10.0), path(stamp="0" * 64)}) == 4
+    assert len(SOLVER.stamp) == 64
 
 
 def test_a_solution_without_a_plan_keeps_its_bound() -> None:
     solution = Solution(None, None, np.inf, 12.5, np.inf, "bound", 1.0, 0.1)
-    found = certificate("f", "lower_bound", solution)
-    assert (found.bound_usd, found.status, found.objective_usd, found.actions) == (12.5, "bound", None, ())
+    found = certificate("f", "lower_bound", solution, SOLVER.plan(solution))
+    assert (found.bound_usd, found.status, found.objective_usd, found.plan) == (12.5, "bound", None, ())
 
 
 def test_a_solver_process_that_dies_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with (
         pytest.raises(SolverError, match=r"lower bounds\.workers"),
-        BoundJobs([Deadly()], "exact", 9.0, 1, tmp_path) as jobs,
+        BoundJobs(SOLVER, [Deadly()], "exact", 9.0, 1, tmp_path) as jobs,
     ):
         jobs.results()
     assert list(tmp_path.glob("*.json")) == []
@@ -106,7 +108,7 @@ def test_leaving_on_an_error_ends_the_processes(tmp_path: Path) -> None:
     task = make_task("small", "test")
     scenarios = draw_scenarios(task, "test", 0, 3)
     others = set(multiprocessing.active_children())
-    with pytest.raises(KeyboardInterrupt), BoundJobs(scenarios, "exact", 600.0, 2, tmp_path):
+    with pytest.raises(KeyboardInterrupt), BoundJobs(SOLVER, scenarios, "exact", 600.0, 2, tmp_path):
         raise KeyboardInterrupt
     deadline = time.monotonic() + 60
     while set(multiprocessing.active_children()) - others and time.monotonic() < deadline:
@@ -132,12 +134,12 @@ def test_the_toy_optimum_is_proved_replayed_and_never_beaten(tmp_path: Path) -> 
 def test_bounds_of_a_tiny_cluster_lie_below_every_policy(tmp_path: Path) -> None:
     task = make_task("tiny", "test")
     scenarios = draw_scenarios(task, "test", 3, 2)
-    with BoundJobs(scenarios, "lower_bound", 10.0, 2, tmp_path) as jobs:
+    with BoundJobs(SOLVER, scenarios, "lower_bound", 10.0, 2, tmp_path) as jobs:
         seen: list[str] = []
         found = jobs.results(seen.append)
     assert set(found) == {scenario.fingerprint() for scenario in scenarios}
     assert len(seen) == 2
     assert all(0 < item.bound_usd < np.inf for item in found.values())
-    with BoundJobs(scenarios, "lower_bound", 10.0, 2, tmp_path) as again:
+    with BoundJobs(SOLVER, scenarios, "lower_bound", 10.0, 2, tmp_path) as again:
         assert again.results() == found
     assert len(list(tmp_path.glob("*.json"))) == 2

@@ -23,7 +23,7 @@ from archrl.evaluation.evaluate import draw_scenarios
 from archrl.evaluation.experiment import Options, run_experiment
 from archrl.evaluation.experiment_config import DEFAULT_HEURISTICS, ExperimentConfig, HeuristicConfig
 from archrl.evaluation.one_policy import one_policy_config
-from archrl.evaluation.report import data_source
+from archrl.evaluation.placement_arena import ARENA
 from archrl.evaluation.rollout import rollout
 from archrl.evaluation.tuning import best_of, candidates, tune
 
@@ -201,8 +201,8 @@ def plan_of(bench, policy: str) -> dict[str, Certificate]:
                 return chosen, state
 
         cost = rollout(bench.task, Spy(), [scenario])[0].cost_usd
-        print_, slots = scenario.fingerprint(), tuple(0 for _ in actions)
-        found[print_] = Certificate(print_, "exact", 0.0, "time_limit", 1.0, cost, tuple(actions), slots)
+        print_, plan = scenario.fingerprint(), tuple((action, 0) for action in actions)
+        found[print_] = Certificate(print_, "exact", 0.0, "time_limit", 1.0, cost, plan)
     return found
 
 
@@ -255,12 +255,12 @@ def test_no_plan_row_when_a_scenario_has_none() -> None:
 )
 def test_captions_say_where_scenarios_come_from(fields, words) -> None:
     env = PlacementConfig(**fields)
-    assert words in data_source(env)
-    assert ("production trace" in data_source(env)) == (env.source == "openb")
+    assert words in ARENA.data_source(env)
+    assert ("production trace" in ARENA.data_source(env)) == (env.source == "openb")
 
 
 def test_toy_is_called_made_by_hand() -> None:
-    assert "made by hand" in data_source(PRESETS["toy"])
+    assert "made by hand" in ARENA.data_source(PRESETS["toy"])
 
 
 def test_one_policy_meets_the_references_once() -> None:

@@ -299,3 +299,27 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_ours(table, tmp_path: Pa
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ArchrlError, match="cannot write"):
         write_tables(table, tmp_path / "file", "result", "A caption.")
+
+
+# --- intervals of metrics
+
+
+def test_metrics_have_intervals_where_they_are_asked_for(make_rows):
+    """A metric that never varies has a point as its interval; one that is undefined in an episode has none."""
+    rows = make_rows()
+    varied = rows.assign(metric_minutes=rows["cost_usd"] / 10.0)
+    names = ("gpu_allocation_frac", "stranded", "minutes")
+    table = summary_table(varied, rng=np.random.default_rng(0), resamples=400, interval_metrics=names)
+    policies = table[table["information"] != "bound"].set_index("policy")
+    for side in ("low", "high"):
+        np.testing.assert_allclose(policies[f"interval_gpu_allocation_frac_{side}"], 0.9539)
+    assert np.isnan(policies.loc["random", "interval_stranded_low"])
+    assert policies.loc["fgd", "interval_stranded_low"] == 2.5
+    # fgd: 11 and 15.4 in one family, 6.6 and 11 in the other; 1 in 16 resamples has the least of both, 1 the most
+    limits = policies.loc["fgd", ["interval_minutes_low", "interval_minutes_high"]].tolist()
+    assert limits == pytest.approx([(11 + 6.6) / 2, (15.4 + 11) / 2])
+    plain = summary_table(varied, rng=np.random.default_rng(0), resamples=400)
+    assert not [name for name in plain.columns if name.startswith("interval_")]
+    cells = display_parts(table)[1].set_index("Policy")
+    assert cells.loc["fgd", "GPU allocation, % [95 %]"] == "95.4 [95.4, 95.4]"
+    assert cells.loc["random", "Stranded [95 %]"] == "n/a"

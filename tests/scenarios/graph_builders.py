@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from archrl.scenarios.service_graph import ServiceGraph
 from archrl.scenarios.service_graph_build import Edge, build_graph
+from tests.reference.service_formulas import repeated
 
 
 def diamond() -> ServiceGraph:
@@ -41,6 +42,16 @@ def paths_from(graph: ServiceGraph, service: int):
     for edge in range(graph.indptr[service], graph.indptr[service + 1]):
         for path, product in paths_from(graph, int(graph.dst[edge])):
             yield (service, *path), product * float(graph.calls[edge])
+
+
+def response_moments(graph: ServiceGraph, mean_s, variance_s2, service: int = 0) -> tuple[float, float]:
+    """Mean and variance of a response that never waits, by recursion: a stage is its slowest call on average."""
+    mean, variance, stages = float(mean_s[service]), float(variance_s2[service]), {}
+    for edge in range(graph.indptr[service], graph.indptr[service + 1]):
+        of_one = response_moments(graph, mean_s, variance_s2, int(graph.dst[edge]))
+        took = repeated(float(graph.calls[edge]), of_one)
+        stages[int(graph.stage[edge])] = max(stages.get(int(graph.stage[edge]), took), took, key=lambda part: part[0])
+    return mean + sum(part[0] for part in stages.values()), variance + sum(part[1] for part in stages.values())
 
 
 def columns(graph: ServiceGraph, **changed):

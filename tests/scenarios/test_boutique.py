@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from archrl.scenarios.boutique import CALLS, SERVICES, TASKS, boutique_graph, page_counts
-from archrl.scenarios.service_graph import entries, levels, visits_per_request
+from archrl.scenarios.graph_flows import visits_per_request
+from archrl.scenarios.service_graph import entries, levels
 from tests.scenarios.graph_builders import edges_by_name
 
 README = {

@@ -163,7 +163,7 @@ def test_a_million_services_in_a_minute_and_one_and_a_half_gib():
     """In a process of its own, so that its memory can be told."""
     code = (
         "import numpy, resource, time; from archrl.scenarios.graph_generator import generate_graph as generate;"
-        "from archrl.scenarios.service_graph import levels, visits_per_request;"
+        "from archrl.scenarios.graph_flows import levels, visits_per_request;"
         "start = time.process_time(); graph = generate(numpy.random.default_rng(0), 1_000_000);"
         "depth = levels(graph).max() + 1; visits_per_request(graph, 0); seconds = time.process_time() - start;"
         "print(graph.num_edges, depth, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"

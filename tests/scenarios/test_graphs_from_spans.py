@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archrl.errors import ScenarioError
+from archrl.scenarios.graph_flows import visits_per_request
 from archrl.scenarios.graphs_from_spans import spans_graph
-from archrl.scenarios.service_graph import KINDS, ROLES, visits_per_request
+from archrl.scenarios.service_graph import KINDS, ROLES
 from archrl.traces.deathstarbench import NO_PARENT, Spans, read_deathstarbench
 from tests.scenarios.graph_builders import edges_by_name
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archrl.errors import ScenarioError
+from archrl.scenarios.graph_flows import visits_per_request
 from archrl.scenarios.graphs_from_traces import dgg_graph, dgg_merged_graph
-from archrl.scenarios.service_graph import ENTRY, KINDS, entries, levels, visits_per_request
+from archrl.scenarios.service_graph import ENTRY, KINDS, entries, levels
 from archrl.traces.callgraphs_dgg import LABELS, RPC_TYPES, USER, DggGraphs, read_dgg
 from tests.scenarios.graph_builders import edges_by_name
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from archrl.errors import ScenarioError
+from archrl.scenarios.graph_flows import visits_per_request
 from archrl.scenarios.service_graph import (
     DATABASE,
     ENTRY,
@@ -18,7 +19,6 @@ from archrl.scenarios.service_graph import (
     levels,
     reachable,
     subgraph,
-    visits_per_request,
 )
 from archrl.scenarios.service_graph_build import Edge, build_graph
 from archrl.traces.callgraphs_dgg import LABELS

@@ -1,8 +1,10 @@
-"""What the kernels say about a pool or a call graph: one step of a steady system, or a whole episode."""
+"""What the kernels say about a pool or a call graph: one step of a steady system, an episode, a fault with retries."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ from archrl.cluster.service_state import ServiceState
 from archrl.scenarios.service import ServiceSystem
 from archrl.scenarios.service_graph_build import Edge
 from tests.cluster.service_scenes import CALM, advance, begin, scenario_of, service_system
-from tests.validation.simulate import Service
+from tests.validation.simulate import Tier
 
 FloatArray = NDArray[np.float64]
 
@@ -24,13 +26,6 @@ class Delays(NamedTuple):
     mean_s: float
     variance_s2: float
     p99_s: float
-
-
-class Tier(NamedTuple):
-    """A pool: servers of one service."""
-
-    servers: int
-    service: Service
 
 
 def delays_of(mean: float, variance: float) -> Delays:
@@ -83,3 +78,28 @@ def course(tier: Tier, rates_rps: Sequence[float]) -> Course:
         waiting.append(float(state.present[0, 0] - state.busy[0, 0]))
         response.append(float(state.response_s[0, 0]))
     return Course(np.array(waiting), np.array(response), state)
+
+
+REPLICAS, LEFT = 100, 30
+CALM_STEPS, TRIGGER_STEPS = 4, 4
+TIMEOUT_S, QUEUE_LIMIT_S = 1.0, 10.0
+"""Of the fault below; service time 0.1 s, squared coefficient of variation 0.25."""
+
+
+def after_trigger(
+    rho0: float, retries: int, budget: float = math.inf, left: int = LEFT, steps: int = 280
+) -> FloatArray:
+    """Tries per call, backlog and drops (steps, 3) of 100 servers; a fault leaves `left` of them for 60 s.
+
+    New replicas take a step, so that they are ordered one step before the fault ends.
+    """
+    system = service_system(service_scv=0.25, timeout_s=TIMEOUT_S, queue_limit_s=QUEUE_LIMIT_S, start_fixed_s=0.0)
+    world = replace(CALM, retries=retries, retry_budget=budget)
+    state, seen = begin(scenario_of(system, [rho0 * REPLICAS / 0.1] * steps, REPLICAS), world), []
+    for step in range(steps):
+        ordered_back = step >= CALM_STEPS + TRIGGER_STEPS - 1
+        advance(state, left if step >= CALM_STEPS and not ordered_back else REPLICAS)
+        hurt = CALM_STEPS <= step < CALM_STEPS + TRIGGER_STEPS
+        assert state.ready[0, 0] == (left if hurt else REPLICAS)
+        seen.append((state.retry[0, 0], state.backlog[0, 0], state.dropped[0, 0]))
+    return np.array(seen)
