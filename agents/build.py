@@ -54,7 +54,8 @@ def make_env(task: Task, config: TrainConfig, split: Split = "train") -> RowVecE
 
 def _rows_of(task: Any, config: TrainConfig, split: Split, divisor: float) -> RowVecEnv:
     if isinstance(config, ServiceFields):
-        learner = ServiceLearner(config.history, config.reward_power, config.late_share, config.bootstrap_horizon)
+        rewards = (config.reward_power, config.late_share, config.charge_limit)
+        learner = ServiceLearner(config.history, *rewards, config.bootstrap_horizon)
         return ServiceVecEnv(task, config.num_envs, split, learner, divisor, config.group_size)
     env = BatchVecEnv(task, config.num_envs, split, config.bootstrap_horizon, divisor, config.group_size)
     if isinstance(config, NodeFields) and config.node_hours_shaping:
@@ -95,6 +96,8 @@ def _model(config: TrainConfig, env: RowVecEnv, shared: dict[str, Any]) -> BaseA
         hidden = list(config.hidden)
         network = _network(config, env) | {"net_arch": {"pi": hidden, "vf": hidden}}
         shared |= _ppo(config, env) | {"policy_kwargs": network | {"log_std_init": config.log_std_init}}
+        if config.noise_steps:
+            shared |= {"use_sde": True, "sde_sample_freq": config.noise_steps}
         return PPO(ServiceActorCritic, **shared)
     if isinstance(config, ServiceDQNConfig):
         network = _network(config, env) | {"net_arch": list(config.hidden)}

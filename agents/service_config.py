@@ -34,6 +34,8 @@ class ServiceFields(TrainConfig):
     in the same dollars; 1: each relative to its own size."""
     late_share: bool = False
     """False: every service on the way of a late request is charged for all of it; True: they share the charge."""
+    charge_limit: float | None = Field(None, gt=0)
+    """Charges above this many times what they are divided by grow like logarithms; None: no limit."""
     history: int = Field(0, ge=0, le=240)
     """Earlier measurements of the load that a decision sees, beside the newest one."""
     hidden: tuple[int, ...] = (64, 64)
@@ -62,6 +64,10 @@ class ServicePPOConfig(ServiceFields, PPOFields):
     """Passes over the decisions of an update."""
     log_std_init: float = -1.0
     """Log of the first standard deviation of actions, which run from -1 to 1 (`form: box` only)."""
+    noise_steps: int = Field(0, ge=0)
+    """0: every decision explores by itself. More (`form: box` only): exploration that depends on the state and is the
+    same for so many decisions (Raffin et al., "Smooth exploration for robotic reinforcement learning", CoRL 2021).
+    Replicas stop at once and start late, so that actions that jump about leave too few of them."""
 
 
 class ServiceDQNConfig(ServiceFields, DQNFields):

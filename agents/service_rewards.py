@@ -38,13 +38,17 @@ class ServiceRewards:
         power: p in [0, 1]. The reward of a service is its charge over c^p m^(1 - p), with c what its full pool costs
             per step in cores and m the mean of c over the services.
         share_late: The controlled services on the way of a late request share its charge, instead of paying it each.
+        limit: Of a charge, relative to the divisor; x above it counts as limit (1 + log(x / limit)). Overload is so
+            dear that a learner would see nothing else. None: no limit.
 
     Attributes:
         divisor_usd: (K,) dollars that make a reward of -1.
     """
 
-    def __init__(self, task: AutoscaleTask, power: float = 0.0, share_late: bool = False) -> None:
-        config, table = task.config, task.system.table
+    def __init__(
+        self, task: AutoscaleTask, power: float = 0.0, share_late: bool = False, limit: float | None = None
+    ) -> None:
+        config, table, self.limit = task.config, task.system.table, limit
         self.services = task.services
         on_the_way = services_behind(task.system)[:, self.services].astype(np.float64)
         if share_late:
@@ -60,4 +64,8 @@ class ServiceRewards:
 
     def of(self, state: ServiceState) -> NDArray[np.float64]:
         """Rewards of the last step, (B, K)."""
-        return -self.charges_usd(state) / self.divisor_usd
+        charges = self.charges_usd(state) / self.divisor_usd
+        if self.limit is not None:
+            over = np.maximum(charges / self.limit, 1.0)
+            charges = np.minimum(charges, self.limit) + self.limit * np.log(over)
+        return -charges

@@ -30,6 +30,7 @@ class ServiceLearner(NamedTuple):
     history: int = 0
     reward_power: float = 0.0
     late_share: bool = False
+    charge_limit: float | None = None
     bootstrap: bool = True
     """True marks the horizon as a truncation, so that learners bootstrap through it; False makes it final."""
 
@@ -66,7 +67,7 @@ class ServiceVecEnv(RowVecEnv):
         batch = BatchEnv(task, rows, split, AutoresetMode.DISABLED, copy=False)
         super().__init__(batch, rows * len(task.services), inputs, action_space, group_size)
         self.learner, self.reward_divisor = learner, reward_divisor
-        self.rewards = ServiceRewards(task, learner.reward_power, learner.late_share)
+        self.rewards = ServiceRewards(task, learner.reward_power, learner.late_share, learner.charge_limit)
         self._past = self._before = no_past(rows, len(task.services), learner.history)
         self._nowhere, self._everywhere = np.zeros(rows, np.bool_), np.ones(rows, np.bool_)
 

@@ -1,4 +1,8 @@
-"""The speed cases of training: MaskablePPO on a batch, and the same algorithm on one `gym.make` environment."""
+"""The speed cases of training.
+
+MaskablePPO for placement on a batch, and the same algorithm on one `gym.make` environment; the policy that all services
+of an autoscaling system share, on a batch and on one row.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,11 @@ from archrl.config import to_dict
 from archrl.envs.placement_make import make_task
 from archrl.evaluation.speed import Case, Clock, Measure, Target
 from archrl.evaluation.speed_cases import ratio
-from archrl_agents.build import make_agent, start_rows
+from archrl_agents.build import make_agent, make_env, start_rows
+from archrl_agents.build import make_task as make_training_task
 from archrl_agents.networks import NodePolicy
+from archrl_agents.row_vec_env import RowVecEnv
+from archrl_agents.service_config import ServicePPOConfig
 from archrl_agents.train_config import PPOConfig, load_train_config
 from archrl_agents.vec_env import BatchVecEnv
 
@@ -130,3 +137,57 @@ def _cases_of(file: str, choices: str, overrides: tuple[str, ...]) -> tuple[tupl
         ratio(f"MaskablePPO, {choices}, {ROWS} rows / one gym.make with the library's defaults", batch, defaults, 20.0),
     )
     return cases, targets
+
+
+def time_steps(env: RowVecEnv) -> Clock:
+    """Let `env` run a clock while it steps; returns the clock."""
+    clock, step = Clock(), env.step_wait
+
+    def timed() -> Any:
+        with clock:
+            return step()
+
+    env.step_wait = timed  # type: ignore[method-assign]
+    return clock
+
+
+def service_training(config: ServicePPOConfig) -> Callable[[], Measure]:
+    """Training of the policy that all services share; the first update is not timed.
+
+    What is counted are decisions for one service of one row, as `total_steps` of a configuration does.
+    """
+
+    def prepare() -> Measure:
+        env = make_env(make_training_task(config, "train"), config)
+        stepping, model = time_steps(env), make_agent(config, env)
+        start_rows(model, env, config)
+        update = config.n_steps * env.num_envs
+        model.learn(update, reset_num_timesteps=False)
+
+        def run(clock: Clock) -> tuple[float, dict[str, float]]:
+            before = stepping.wall_s
+            with clock:
+                model.learn(UPDATES * update, reset_num_timesteps=False)
+            share = (stepping.wall_s - before) / clock.wall_s
+            return float(UPDATES * update), {ENV_SHARE: 100.0 * share}
+
+        return run
+
+    return prepare
+
+
+def service_training_cases(file: str) -> tuple[Case, ...]:
+    """The configuration in `file` on synthetic demand, as it is and on one row with updates of the same size."""
+    batch = _service_config(file, [])
+    one = _service_config(file, ["num_envs=1", f"n_steps={batch.n_steps * batch.num_envs}"])
+    name = f"{batch.algorithm}, autoscaling {batch.preset}"
+    return (
+        Case(f"{name}, {batch.num_envs} rows", "decisions for a service", service_training(batch)),
+        Case(f"{name}, one row, same settings", "decisions for a service", service_training(one)),
+    )
+
+
+def _service_config(file: str, overrides: list[str]) -> ServicePPOConfig:
+    config = load_train_config(file, [*overrides, "env.demand=synthetic"])
+    assert isinstance(config, ServicePPOConfig)
+    return config

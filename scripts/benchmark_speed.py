@@ -33,17 +33,20 @@ def main(
         name: speed.json and speed.md go to <out>/<name>.
         out: Folder of all runs.
     """
+    from archrl.evaluation import speed_autoscale
     from archrl.evaluation.console import say
     from archrl.evaluation.speed import measure, select, summarise, to_markdown, write_speed
     from archrl.evaluation.speed_cases import CASES, EPISODES, TARGETS, model_case
     from archrl.traces.registry import default_root, is_present
 
-    cases, targets = [*CASES, model_case(_reference_model())], list(TARGETS)
+    cases = [*CASES, model_case(_reference_model()), *speed_autoscale.CASES]
+    targets = [*TARGETS, *speed_autoscale.TARGETS]
     if training:
-        from archrl_agents.speed import training_cases
+        from archrl_agents.speed import service_training_cases, training_cases
 
         more = training_cases(str(ROOT / "configs/agent/ppo_small.yaml"))
-        cases, targets = [*cases, *more[0]], [*targets, *more[1]]
+        shared = service_training_cases(str(ROOT / "configs/agent/ppo_autoscale_tiny.yaml"))
+        cases, targets = [*cases, *more[0], *shared], [*targets, *more[1]]
     cases, targets = select(cases, targets, only)
     if not is_present(default_root(), "openb_gpu2023"):
         say("skipping the openb episodes: ARCHRL_DATA names no folder with openb_gpu2023")

@@ -48,7 +48,7 @@ class _Planes(NamedTuple):
 
 
 def relaxed_bound(planner: Planner, levels: NDArray[np.int64]) -> Relaxed:
-    """The bound of planes that touch at the responses of a plan.
+    """The bound of planes that touch at the responses of a plan; at least the cost of the least replicas.
 
     Args:
         planner: Of the scenario.
@@ -57,7 +57,8 @@ def relaxed_bound(planner: Planner, levels: NDArray[np.int64]) -> Relaxed:
     instance, planes = planner.instance, _planes(planner, levels)
     costs = [_level_costs(instance, planes, s) for s in range(instance.services)]
     totals, chosen = cheapest_levels(costs, planner.climbs.usd, planner.start, planner.floor)
-    return Relaxed(float(totals.sum()) + planes.constant, chosen)
+    least_usd = float(instance.core_usd @ planner.floor) * instance.steps
+    return Relaxed(max(float(totals.sum()) + planes.constant, least_usd), chosen)
 
 
 def _planes(planner: Planner, levels: NDArray[np.int64]) -> _Planes:
@@ -66,7 +67,7 @@ def _planes(planner: Planner, levels: NDArray[np.int64]) -> _Planes:
     mean, variance = planner.delays(levels)
     points, lows = _forms(instance, mean, variance), _least_forms(instance)
     slopes = np.empty_like(points)
-    tail_slopes(points, limits, slopes)
+    tail_slopes(points, lows, limits, slopes)
     usd = np.maximum(instance.model.world.late_usd * instance.requests, TINY)
     rates = _rates(instance, slopes * usd[:, :, None])
     wanted = _wanted(planner, levels, rates)

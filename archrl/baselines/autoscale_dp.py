@@ -52,15 +52,17 @@ def cheapest_levels(
     steps, services = up.shape
     totals, levels = np.empty(services), np.empty((steps, services), np.int64)
     order = np.argsort([cost.shape[1] for cost in costs], kind="stable")
+    room = np.empty((2, steps * max(cost.shape[1] for cost in costs) * LANES))
     for first in range(0, services, LANES):
         block = order[first : first + LANES]
         most = max(costs[s].shape[1] for s in block)
-        cost = np.full((steps, most, len(block)), np.inf)
+        cost, value = (part[: steps * most * len(block)].reshape(steps, most, len(block)) for part in room)
+        cost.fill(np.inf)
         for lane, s in enumerate(block):
             cost[:, floor[s] : costs[s].shape[1], lane] = costs[s][:, floor[s] :]
-        value, chosen = np.empty_like(cost), np.empty((steps, len(block)), np.int64)
+        chosen = np.empty((steps, len(block)), np.int64)
         climb = np.ascontiguousarray(up[:, block])
         plan_costs(cost, climb, start[block], value)
-        plan_levels(value, climb, start[block], chosen)
+        plan_levels(cost, climb, value, chosen)
         totals[block], levels[:, block] = value[-1].min(axis=0), chosen
     return totals, levels

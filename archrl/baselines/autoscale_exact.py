@@ -30,7 +30,7 @@ REPLANS = 3
 """How often services are planned again after a replay."""
 KEPT_SLOWNESS = 0.9
 """Share of an earlier slowness that stays where the newest replay has less: plans would alternate."""
-OPTIMAL_GAP = 1e-6
+OPTIMAL_GAP, ROUNDING_USD = 1e-6, 1e-9
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,10 @@ def solve_autoscale(model: ServiceModel, scenario: ServiceScenario, time_limit_s
     levels = planner.improve(first_levels(instance)).levels
     bound = relaxed_bound(planner, levels).usd
     best, usd, stopped = _best_replay(planner, levels, began + time_limit_s)
-    gap = relative_gap(usd, bound)
-    if bound > usd * (1.0 + OPTIMAL_GAP):
+    if bound > usd * (1.0 + OPTIMAL_GAP) + ROUNDING_USD:
         raise SolverError(f"bound {bound} is above the cost {usd} of a plan; please report the scenario")
+    bound = min(bound, usd)
+    gap = relative_gap(usd, bound)
     status: Status = "optimal" if gap <= OPTIMAL_GAP else "time_limit" if stopped else "feasible"
     return AutoscaleSolution(best, usd, bound, gap, status, time.perf_counter() - began, built - began)
 
@@ -130,7 +131,7 @@ def _best_replay(planner: Planner, levels: Levels, until_s: float) -> tuple[Leve
     instance = planner.instance
     slow, best, least = np.ones_like(instance.tau_s), None, np.inf
     for again in range(REPLANS + 1):
-        told = totals_of(levels, planner.climbs, planner.start)
+        told = totals_of(levels, planner.climbs, planner.start, instance.model.system.table.most_replicas)
         usd, slowness = replay(instance.model, instance.scenario, told)
         if usd < least:
             best, least = told, usd

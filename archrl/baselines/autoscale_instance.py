@@ -70,10 +70,11 @@ class AutoscaleInstance:
         """Arrivals per second and service time, both (T,)."""
         return np.ascontiguousarray(self.arrivals[:, service]), np.ascontiguousarray(self.tau_s[:, service])
 
-    def service(self, service: int) -> tuple[float, float, float]:
-        """(slots, scv, variability)."""
+    def service(self, service: int) -> tuple[float, float, float, float]:
+        """(slots, scv, variability, queue limit in s)."""
         state = self.state
-        return float(state.slots[service]), float(state.scv[service]), float(state.variability[service])
+        slots, scv, variability = state.slots[service], state.scv[service], state.variability[service]
+        return float(slots), float(scv), float(variability), float(state.queue_limit_s[service])
 
     def own(self, service: int) -> tuple[Floats, Floats]:
         """Mean and variance of the own delay by step and level, both (T, Z_s), Z_s = most replicas + 1."""

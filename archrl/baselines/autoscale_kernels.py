@@ -31,15 +31,14 @@ def own_tables(out, load, service, waiting):  # type: ignore[no-untyped-def]
     Args:
         out: (mean, variance), both (T, Z).
         load: (arrivals per second, service time), both (T,).
-        service: (slots, scv, variability).
+        service: (slots, scv, variability, queue limit in s).
         waiting: `queueing.waiting_table()`.
     """
     mean, variance = out
     for t in range(mean.shape[0]):
         arrivals, tau = load[0][t], load[1][t]
-        mean[t, 0], variance[t, 0] = np.inf, np.inf
-        for z in range(1, mean.shape[1]):
-            mean[t, z], variance[t, z] = own_delay(arrivals, tau, z * service[0], service, waiting)
+        for z in range(mean.shape[1]):
+            mean[t, z], variance[t, z] = level_delay(arrivals, tau, z, service, waiting)
 
 
 @kernel
@@ -124,8 +123,11 @@ def plan_costs(cost, up, start, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def plan_levels(value, up, start, levels):  # type: ignore[no-untyped-def]
-    """Levels of a cheapest plan, into `levels` (T, L), from what `plan_costs` wrote; fewest changes among equals."""
+def plan_levels(cost, up, value, levels):  # type: ignore[no-untyped-def]
+    """Levels of a cheapest plan, into `levels` (T, L), from what `plan_costs` wrote; fewest changes among equals.
+
+    Where the value of a level is its cost and its own value before, no other level has to be looked at.
+    """
     steps, most, lanes = value.shape
     for k in range(lanes):
         z = 0
@@ -134,7 +136,8 @@ def plan_levels(value, up, start, levels):  # type: ignore[no-untyped-def]
                 z = other
         for t in range(steps - 1, 0, -1):
             levels[t, k] = z
-            z = _before(value, up, (t, z, k))
+            if value[t, z, k] < cost[t, z, k] + value[t - 1, z, k]:
+                z = _before(value, up, (t, z, k))
         levels[0, k] = z
 
 
@@ -159,14 +162,13 @@ def late_by_level(handle, own, requests, service, out):  # type: ignore[no-untyp
         own: (means, variances) of the own delays, both (T, S).
         requests: (T, N) of the entries.
         service: (index, means, variances), both (T, Z).
-        out: (T, Z), written; level 0 serves nothing and gets infinity.
+        out: (T, Z), written.
     """
     s = service_view(handle)
     index, means, variances = service
     for t in range(out.shape[0]):
         s.own_s[0, :], s.own_s2[0, :] = own[0][t], own[1][t]
-        out[t, 0] = np.inf
-        for z in range(1, out.shape[1]):
+        for z in range(out.shape[1]):
             s.own_s[0, index], s.own_s2[0, index] = means[t, z], variances[t, z]
             compose(s, 0)
             out[t, z] = 0.0
@@ -187,7 +189,15 @@ def responses(handle, own_s, own_s2, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def level_delay(arrivals, tau, level, service, waiting):  # type: ignore[no-untyped-def]
+    """Mean and variance of the own delay at a level; without replicas a request waits as long as the queue allows."""
+    if level == 0:
+        return tau + service[3], service[1] * tau * tau
+    return own_delay(arrivals, tau, level * service[0], service, waiting)
+
+
+@kernel
 def own_delay(arrivals, tau, servers, service, waiting):  # type: ignore[no-untyped-def]
-    """Mean and variance of a service's own delay; `service`: (slots, scv, variability)."""
+    """Mean and variance of a service's own delay; `service` begins with (slots, scv, variability)."""
     wait, wait2 = wait_moments(waiting, servers, min(arrivals * tau / servers, RHO_MAX), tau, service[2])
     return tau + wait, service[1] * tau * tau + wait2

@@ -19,8 +19,6 @@ from archrl.baselines.autoscale_instance import AutoscaleInstance, Floats
 from archrl.baselines.autoscale_kernels import late_by_level, responses
 
 ROUNDS = 8
-NOT_SERVED = 1e9
-"""Cost of a level that serves nothing, $."""
 
 
 class Plan(NamedTuple):
@@ -61,7 +59,7 @@ class Planner:
         instance = self.instance
         late = np.empty(self.own[s][0].shape)
         late_by_level(instance.state.handle, self.delays(levels), instance.requests, (s, *self.own[s]), late)
-        cost = np.minimum(self.fixed_usd[s] + instance.model.world.late_usd * late, NOT_SERVED)
+        cost = self.fixed_usd[s] + instance.model.world.late_usd * late
         up = np.ascontiguousarray(self.climbs.usd[:, s : s + 1])
         total, chosen = cheapest_levels([cost], up, self.start[s : s + 1], self.floor[s : s + 1])
         others = sum(self._apart_usd(levels, other) for other in range(instance.services) if other != s)
@@ -87,10 +85,21 @@ class Planner:
         return out
 
 
-def totals_of(levels: NDArray[np.int64], climbing: Climbs, start: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Replicas to be told in every step, those that start included, (T, S), so that `levels` are ready."""
+def totals_of(
+    levels: NDArray[np.int64], climbing: Climbs, start: NDArray[np.int64], most: NDArray[np.int32] | None = None
+) -> NDArray[np.int64]:
+    """Replicas to be told in every step, those that start included, (T, S), so that `levels` are ready.
+
+    Where a replica stops while another one starts, the environment keeps the one and cancels the other.
+
+    Args:
+        levels: (T, S), with rises only where something can get ready.
+        climbing: Starts.
+        start: (S,) replicas before the first step.
+        most: (S,) most replicas, where a plan may stop a replica of these while another one starts.
+    """
     totals = levels.copy()
     rises = np.maximum(np.diff(levels, axis=0, prepend=start[None, :]), 0)
     for t, s in zip(*np.nonzero(rises), strict=True):
         totals[climbing.started[t, s] : t, s] += rises[t, s]
-    return totals
+    return totals if most is None else np.minimum(totals, most)

@@ -109,9 +109,10 @@ def _younger(window_s, step_s):  # type: ignore[no-untyped-def]
 @kernel
 def highest_proposal(past, step, window_s, step_s):  # type: ignore[no-untyped-def]
     """The greatest of the earlier proposals that are younger than a window, `NONE` without any; see `stabilised`."""
-    most = NONE
-    for age in range(1, min(step, _younger(window_s, step_s)) + 1):
-        most = max(most, int(past[(step - age) % len(past)]))
+    here, count, most = step % len(past), min(step, _younger(window_s, step_s)), NONE
+    for place in range(len(past)):
+        age = here - place if here > place else here - place + len(past)
+        most = max(most, int(past[place]) if age <= count else NONE)
     return most
 
 

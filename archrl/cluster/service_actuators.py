@@ -115,8 +115,11 @@ def synchronise(s, b, x, external, value):  # type: ignore[no-untyped-def]
     windows = (s.params[WINDOW_DOWN], s.params[WINDOW_UP])
     wanted = hpa.stabilised(current, wanted, s.past[b, x], step, windows, step_s)
     events = (s.added[b, x], s.removed[b, x])
-    down = hpa.fewest_replicas(current, events, step, (s.down_policy, int(s.params[SELECT_DOWN])), step_s)
-    up = hpa.most_replicas(current, events, step, (s.up_policy, int(s.params[SELECT_UP])), step_s)
+    down, up = current, current
+    if wanted < current:
+        down = hpa.fewest_replicas(current, events, step, (s.down_policy, int(s.params[SELECT_DOWN])), step_s)
+    elif wanted > current:
+        up = hpa.most_replicas(current, events, step, (s.up_policy, int(s.params[SELECT_UP])), step_s)
     return hpa.limited(current, wanted, (down, up), (least, s.most[x]))
 
 

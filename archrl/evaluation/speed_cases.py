@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def single_env() -> Measure:
     def run(clock: Clock) -> float:
         env.reset(seed=0)
         with clock:
-            _drive(env, actions)
+            drive(env, actions)
         return float(len(actions))
 
     _drive_from(env, actions)
@@ -130,10 +130,11 @@ def _record_single(env: gym.Env[Any, Any]) -> list[int]:
 
 def _drive_from(env: gym.Env[Any, Any], actions: list[int]) -> None:
     env.reset(seed=0)
-    _drive(env, actions)
+    drive(env, actions)
 
 
-def _drive(env: gym.Env[Any, Any], actions: list[int]) -> None:
+def drive(env: gym.Env[Any, Any], actions: Sequence[Any]) -> None:
+    """Play recorded actions, with a reset at every end."""
     for action in actions:
         _, _, terminated, truncated, _ = env.step(action)
         if terminated or truncated:
@@ -148,7 +149,7 @@ def cartpole_single() -> Measure:
     def run(clock: Clock) -> float:
         env.reset(seed=0)
         with clock:
-            _drive(env, actions)
+            drive(env, actions)
         return float(len(actions))
 
     return run
@@ -254,15 +255,15 @@ def print_memory(rows: int) -> None:
 
     task = make_task("small")
     BatchEnv(task, 1).reset(seed=0)
-    before, peak_before = _memory("VmRSS"), _memory("VmHWM")
+    before, peak_before = memory_of_process("VmRSS"), memory_of_process("VmHWM")
     env = BatchEnv(task, rows, copy=False)
     env.reset(seed=0)
     state = env.state
     arrays = sum(array.nbytes for array in (*state.cluster, *state[1:]))
-    print(_memory("VmRSS") - before, _memory("VmHWM") - peak_before, arrays)
+    print(memory_of_process("VmRSS") - before, memory_of_process("VmHWM") - peak_before, arrays)
 
 
-def _memory(field: str) -> int:
+def memory_of_process(field: str) -> int:
     """`VmRSS` (resident) or `VmHWM` (its peak since the process began) of this process, bytes."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) * 1024
@@ -295,13 +296,13 @@ def _cpu_seconds(name: str, limit_s: float) -> Target:
     return Target(name, (name,), lambda samples: samples[name].cpu_s, limit_s, "CPU-seconds", at_least=False)
 
 
-def ratio(label: str, name: str, yardstick: str, limit: float) -> Target:
+def ratio(label: str, name: str, yardstick: str, limit: float, at_least: bool = True) -> Target:
     """Rate of one case over that of another in the same round."""
 
     def of(samples: Round) -> float:
         return samples[name].rate / samples[yardstick].rate
 
-    return Target(label, (name, yardstick), of, limit, "x")
+    return Target(label, (name, yardstick), of, limit, "x", at_least)
 
 
 def _over_or_gym(label: str, name: str) -> Target:

@@ -24,7 +24,7 @@ from archrl.units import SECONDS_PER_DAY
 
 
 class Family(NamedTuple):
-    """A trace family. The clock rates put the daily rhythm, or the ramps of a match day, into an episode of an hour."""
+    """A trace family. The clock rates put a day, or the ramps of a match day, into an episode of 72 minutes."""
 
     trace_set: str  # see archrl.traces.registry
     series: tuple[str, ...]  # see archrl.traces.demand
@@ -41,11 +41,11 @@ class Family(NamedTuple):
 
 FAMILIES = {
     "worldcup98": Family("worldcup98", ("worldcup98",), 4.0, least_requests=5000.0),
-    "nasa1995": Family("web_per_second", ("nasa1995",), 60.0, resolution_s=3600.0),
-    "wikipedia2009": Family("wikipedia_hourly2009", ("wikipedia2009",), 60.0),
-    "nyc_taxi": Family("nab", ("nab_nyc_taxi",), 60.0),
-    "twitter": Family("nab", tuple(f"nab_Twitter_volume_{name}" for name in ("AAPL", "AMZN", "FB", "GOOG")), 20.0),
-    "genai2026": Family("alibaba_genai2026", ("genai2026_generative", "genai2026_api"), 3.8),
+    "nasa1995": Family("web_per_second", ("nasa1995",), 20.0, resolution_s=3600.0),
+    "wikipedia2009": Family("wikipedia_hourly2009", ("wikipedia2009",), 20.0),
+    "nyc_taxi": Family("nab", ("nab_nyc_taxi",), 20.0),
+    "twitter": Family("nab", ("nab_Twitter_volume_AAPL", "nab_Twitter_volume_AMZN"), 20.0, resolution_s=3600.0),
+    "genai2026": Family("alibaba_genai2026", ("genai2026_generative", "genai2026_api"), 3.8, resolution_s=855.0),
 }
 TEST_ONLY = ("nyc_taxi", "twitter", "genai2026")
 LEAST_MEAN_FRAC = 0.05

@@ -13,7 +13,7 @@ import pytest
 import archrl  # noqa: F401 - registers the environments
 from archrl.envs.placement_make import make_task
 from archrl.errors import ConfigError
-from archrl.evaluation import speed_cases
+from archrl.evaluation import speed_autoscale, speed_cases
 from archrl.evaluation.speed import Case, Clock, Sample, Target, measure, select, summarise, to_markdown, write_speed
 from archrl.seeding import rng_for
 
@@ -105,12 +105,19 @@ def test_only_takes_what_a_target_needs() -> None:
         select([FAST, SLOW], [RATIO], "fasst")
 
 
-def test_every_promised_number_is_judged() -> None:
-    limits = {target.limit for target in speed_cases.TARGETS}
-    assert limits == {3.0, 10.0, 0.3, 0.4, 150.0, 1.0}
-    names = {case.name for case in speed_cases.CASES}
-    assert len(names) == len(speed_cases.CASES)
-    assert all(names.issuperset(target.needs) for target in speed_cases.TARGETS)
+PROMISED = {speed_cases: {3.0, 10.0, 0.3, 0.4, 150.0, 1.0}, speed_autoscale: {10.0, 1.0, 4.0, 100.0, 20_000.0}}
+
+
+@pytest.mark.parametrize("module", PROMISED, ids=["placement", "autoscaling"])
+def test_every_promised_number_is_judged(module: Any) -> None:
+    assert {target.limit for target in module.TARGETS} == PROMISED[module]
+    names = {case.name for case in module.CASES}
+    assert len(names) == len(module.CASES)
+    assert all(names.issuperset(target.needs) for target in module.TARGETS)
+
+
+def test_names_differ_between_environments() -> None:
+    assert not {case.name for case in speed_cases.CASES} & {case.name for case in speed_autoscale.CASES}
 
 
 @pytest.fixture
@@ -177,3 +184,80 @@ def test_training_cases_run_and_know_the_share_of_the_environment(monkeypatch: p
     assert 0 < extra[training.ENV_SHARE] < 100
     assert clock.wall_s > 0
     assert training.single_training(config, same=True)()(Clock()) == 32
+
+
+def test_training_of_the_shared_policy_counts_decisions_for_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from archrl_agents import speed as training
+
+    monkeypatch.setattr(training, "UPDATES", 1)
+    file = {"algorithm": "service_ppo", "preset": "tiny", "env": {"mode": "desired"}, "n_steps": 4, "batch_size": 20}
+    config = training.load_train_config(file | {"stagger": False}, ["num_envs=3"])
+    units, extra = training.service_training(config)()(Clock())
+    assert units == 4 * 3 * 5
+    assert 0 < extra[training.ENV_SHARE] < 100
+
+
+@pytest.fixture
+def few_services(monkeypatch: pytest.MonkeyPatch) -> Any:
+    sizes = {"ROWS": 3, "SERVICES": 600, "STEPS": 2, "COPIES": 2, "WARM_UP": 4, "TINY_ROWS": 4, "TINY_STEPS": 5}
+    sizes |= {"SINGLE_STEPS": 6, "DP_STEPS": 12, "DP_LEVELS": 6, "DP_SERVICES": 9}
+    for name, value in sizes.items():
+        monkeypatch.setattr(speed_autoscale, name, value)
+    speed_autoscale._rows.cache_clear()
+    yield
+    speed_autoscale._rows.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("case", "units"),
+    [
+        *((name, 2 * 1800) for name in (speed_autoscale.STEP, speed_autoscale.PARALLEL, speed_autoscale.COPY)),
+        *((speed_autoscale.SINGLE, 6), (speed_autoscale.BATCH, 20), (speed_autoscale.DP, 9)),
+    ],
+)
+def test_cases_of_autoscaling_run(case: str, units: int, few_services: None) -> None:
+    (samples,) = measure([next(item for item in speed_autoscale.CASES if item.name == case)], 1)
+    assert samples[case].units == units
+
+
+def test_services_are_stepped_without_a_refusal_and_start_again_at_the_end(few_services: None) -> None:
+    rows = speed_autoscale.Rows("small", 3, services=60, num_steps=8)
+    clock = Clock()
+    for _ in range(2):
+        assert rows.play(clock) == 2 * 180
+    assert (rows.state.services.step == 8).all()
+    rows.play(clock)
+    assert (rows.state.services.step == 4 + 2).all()
+    assert rows.task.outputs(rows.state).violations.sum() == 0
+
+
+def test_state_bytes_are_those_of_one_more_row(few_services: None) -> None:
+    """Static tables are shared, so that a row more costs its state, and the same for each."""
+    sizes = [speed_autoscale.state_bytes(make_services(rows)) for rows in (1, 2, 3)]
+    assert sizes[2] - sizes[1] == sizes[1] - sizes[0] == sizes[0]
+
+
+def make_services(rows: int) -> Any:
+    return speed_autoscale.Rows("small", rows, services=60).state.services
+
+
+def test_a_planet_reports_itself_from_another_process() -> None:
+    run = speed_autoscale.planet(services=600, peak_rps=3000.0)()
+    steps, found = run(Clock())
+    assert steps == speed_autoscale.STEPS
+    assert 0.01 < found["peak_gib"] < 4.0
+    assert found["edges"] > 600
+    assert all(found[name] > 0 for name in ("build_s", "step_wall_s", "step_cpu_s", "step_over_copy"))
+
+
+def test_the_yardstick_of_the_dynamic_program_finds_the_same_costs(few_services: None) -> None:
+    """And its plans cost what it says."""
+    work = speed_autoscale.Planning()
+    totals, _ = work.compiled()
+    expected, chosen = work.numpy()
+    np.testing.assert_allclose(totals, expected, rtol=1e-12)
+    levels, services = chosen.T, np.arange(len(totals))
+    rises = np.maximum(np.diff(levels, axis=1, prepend=work.start[:, None]), 0)
+    cost = work.cost[services[:, None], np.arange(levels.shape[1]), levels].sum(axis=1)
+    np.testing.assert_allclose(cost + (rises * work.up.T).sum(axis=1), expected, rtol=1e-12)

@@ -96,7 +96,7 @@ def episode_usd(service_classes: int) -> dict[str, float]:
 
 
 def test_an_episode_of_classes_costs_about_what_one_of_the_full_system_costs():
-    """Cores within 4 %, starts within 15 %; lateness, which single services and the stages of calls decide, within 2."""
+    """Cores within 4 %, starts within 15 %; lateness, which hot services and the stages of calls decide, within 2."""
     full = episode_usd(0)
     for part in (episode_usd(60), episode_usd(200)):
         assert part["cores"] == pytest.approx(full["cores"], rel=0.04)
