@@ -19,6 +19,8 @@ KEPT = "what is finished is kept; run the same command again to continue"
 EXTRAS = {
     **dict.fromkeys(("torch", "stable_baselines3", "sb3_contrib", "tensorboard", "cmaes"), "agents"),
     **dict.fromkeys(("linopy", "highspy", "xarray"), "solvers"),
+    "statsforecast": "forecast",
+    "optuna": "tuning",
 }
 """Packages that belong to an extra, by import name."""
 

@@ -4,6 +4,7 @@
 scripts/benchmark.py --config configs/experiment/placement_small.yaml --agents runs/quickstart/ppo
 scripts/benchmark.py --config configs/experiment/placement_tiny.yaml --set test_scenarios=50 seed=1
 scripts/benchmark.py --config configs/experiment/autoscale_tiny.yaml --agents runs/service_ppo
+scripts/benchmark.py --rows papers/autoscaling/tiny/results
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def main(
     overrides: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = (),
     out: Path = Path("runs"),
     fresh: bool = False,
+    rows: Path | None = None,
 ) -> None:
     """Run an experiment. The same command again continues an interrupted one.
 
@@ -32,7 +34,15 @@ def main(
         overrides: key=value for fields of the experiment; env.key=value for fields of the environment.
         out: Folder of all runs; results go to <out>/<name>.
         fresh: Make every row anew.
+        rows: Folder of a finished experiment: play nothing; make its table and figures again from its rows.
     """
+    if rows is not None:
+        from archrl.evaluation.report import remake_report, write_report
+
+        found = remake_report(rows)
+        write_report(found, rows)
+        print(f"{found.text()}\nrecords, table and figures: {rows}")
+        return
     from archrl.config import load_config
     from archrl.evaluation.experiment import Options, run_experiment
     from archrl.evaluation.experiment_config import ExperimentConfig

@@ -4,6 +4,9 @@
 scripts/reproduce.py fgd_atc23
 scripts/reproduce.py fgd_atc23 --scale full
 scripts/reproduce.py fgd_atc23 --scale full --resume --agent runs/ppo_openb
+scripts/reproduce.py autoscaling/tiny --scale full --out papers/autoscaling/tiny/results
+scripts/reproduce.py autoscaling --scale smoke
+scripts/reproduce.py autoscaling --rows
 """
 
 from __future__ import annotations
@@ -21,36 +24,50 @@ from archrl.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 SWEEP, STUDY = "sweep.yaml", "study.yaml"
-"""What a paper is made of: runs of the inflation protocol, or agents and one experiment that judges them."""
+"""What a paper is made of: runs of the inflation protocol, or agents and one experiment that judges them. A paper of
+several studies has each in a folder of its own."""
+RESULTS = "results"
+"""Folder of what is committed of a study."""
 AGENT_FIELDS = ("candidates", "slot_rule", "mix_coverage")
 """Fields of the task that an agent keeps from its training."""
 
 
-def main(
+def main(  # noqa: PLR0913 - the options of the command
     paper: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PAPER")],
     scale: str = "smoke",
     overrides: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = (),
     out: Path | None = None,
     resume: bool = False,
     agent: tuple[Path, ...] = (),
+    rows: bool = False,
 ) -> None:
     """Reproduce a paper.
 
     Args:
-        paper: Folder below papers/, such as fgd_atc23.
+        paper: Folder below papers/, such as fgd_atc23 or autoscaling/tiny; one of several studies stands for all.
         scale: smoke or full, or another scale of the paper's sweep.yaml.
         overrides: key=value for fields of sweep.yaml or study.yaml; group.key=value reaches into a group.
-        out: Folder of rows, tables and figures; runs/<paper>-<scale> by default.
+        out: Folder of rows, tables and figures, for several studies one folder in it each; runs/<paper>-<scale> by
+            default.
         resume: Continue on the rows that the folder holds (a study always does).
         agent: Training runs (folders) or model files: rows of a trained agent, one training seed each.
+        rows: Of a study: play nothing; make tables, figures and verdicts again from the rows in `out`, by default those
+            that are committed.
     """
     source, folder = ROOT / "papers" / paper, out or Path("runs") / f"{paper}-{scale}"
-    if (source / STUDY).exists():
-        print(reproduce_study(source, scale, overrides, folder))
+    studies = studies_in(source)
+    for study in studies:
+        part = folder_of(study, source, scale, out)
+        if rows:
+            print(remake_study(study, part if out else study / RESULTS))
+        else:
+            print(reproduce_study(study, scale, overrides, part))
+    if studies:
         return
     if not (source / SWEEP).exists():
-        known = sorted(path.parent.name for name in (SWEEP, STUDY) for path in (ROOT / "papers").glob(f"*/{name}"))
-        raise ConfigError(f"paper: got {paper!r}; allowed: {', '.join(known)}")
+        raise ConfigError(f"paper: got {paper!r}; allowed: {', '.join(known_papers())}")
+    if rows:
+        raise ConfigError(f"rows: {paper} is no study; its tables follow from its rows with --resume")
     from archrl.evaluation.inflation_bounds import bound_sweep
     from archrl.evaluation.inflation_config import load_sweep
     from archrl.evaluation.inflation_sweep import run_sweep
@@ -61,13 +78,52 @@ def main(
     print(publish(paper, source / "expected.yaml", folder))
 
 
+def known_papers() -> list[str]:
+    """Papers by name: sweeps, then studies, then those of several studies."""
+    papers = ROOT / "papers"
+    folders = [path.parent for pattern in (SWEEP, STUDY, f"*/{STUDY}") for path in sorted(papers.glob(f"*/{pattern}"))]
+    folders += [path.parent for path in folders if path.parent != papers]
+    return list(dict.fromkeys(path.relative_to(papers).as_posix() for path in folders))
+
+
+def studies_in(source: Path) -> list[Path]:
+    """The study of a paper, or those in its folders."""
+    return [source] if (source / STUDY).exists() else sorted(path.parent for path in source.glob(f"*/{STUDY}"))
+
+
+def folder_of(study: Path, source: Path, scale: str, out: Path | None) -> Path:
+    """Where the results of a study go when `source`, which may hold several, is reproduced."""
+    if out is None:
+        return Path("runs") / f"{study.relative_to(ROOT / 'papers')}-{scale}"
+    return out / study.relative_to(source)
+
+
 def reproduce_study(source: Path, scale: str, overrides: tuple[str, ...], folder: Path) -> str:
     """Train the agents of a study (models in runs/<paper>-<scale>/models), judge them, and write the verdicts."""
     from archrl_agents.study import run_study
 
-    models = Path("runs") / f"{source.name}-{scale}" / "models"
+    models = folder_of(source, source, scale, None) / "models"
     report = run_study(source / STUDY, scale, folder, models, overrides, command_line())
-    return f"{report.text()}\n{_module(source.name, 'analysis').publish(folder)}\n\nrows, tables and figures: {folder}"
+    return f"{report.text()}\n{_analysis(source).publish(folder)}\n\nrows, tables and figures: {folder}"
+
+
+def remake_study(source: Path, folder: Path) -> str:
+    """Tables, figures and verdicts of a study and its variants, from the rows in `folder`."""
+    from archrl.evaluation.report import remake_report, write_report
+
+    if not (folder / "table.csv").exists():
+        return f"{source.relative_to(ROOT / 'papers')}: no rows in {folder} yet"
+    parts = [folder, *sorted(path.parent for path in folder.glob("*/table.csv"))]
+    reports = [remake_report(part) for part in parts]
+    for report, part in zip(reports, parts, strict=True):
+        write_report(report, part)
+    return f"{reports[0].text()}\n{_analysis(source).publish(folder)}\n\nrows, tables and figures: {folder}"
+
+
+def _analysis(source: Path) -> Any:
+    """The verdicts of a study: its own, or those that it shares with the others of its paper."""
+    owner = source if (source / "analysis.py").exists() else source.parent
+    return _module(owner.relative_to(ROOT / "papers").as_posix().replace("/", "."), "analysis")
 
 
 def _module(paper: str, name: str) -> Any:

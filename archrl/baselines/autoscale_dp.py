@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from archrl.baselines.autoscale_instance import AutoscaleInstance, Floats
 from archrl.baselines.autoscale_kernels import plan_costs, plan_levels
 
-LANES = 8
+LANES = 16
 """Services of a block."""
 
 
@@ -56,10 +56,11 @@ def cheapest_levels(
     for first in range(0, services, LANES):
         block = order[first : first + LANES]
         most = max(costs[s].shape[1] for s in block)
-        cost, value = (part[: steps * most * len(block)].reshape(steps, most, len(block)) for part in room)
-        cost.fill(np.inf)
+        cost, value = (part[: steps * most * len(block)] for part in room)
+        cost, value = cost.reshape(len(block), steps, most), value.reshape(steps, most, len(block))
         for lane, s in enumerate(block):
-            cost[:, floor[s] : costs[s].shape[1], lane] = costs[s][:, floor[s] :]
+            cost[lane, :, : floor[s]] = cost[lane, :, costs[s].shape[1] :] = np.inf
+            cost[lane, :, floor[s] : costs[s].shape[1]] = costs[s][:, floor[s] :]
         chosen = np.empty((steps, len(block)), np.int64)
         climb = np.ascontiguousarray(up[:, block])
         plan_costs(cost, climb, start[block], value)

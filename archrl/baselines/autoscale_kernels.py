@@ -99,16 +99,19 @@ def plan_costs(cost, up, start, value):  # type: ignore[no-untyped-def]
     Stopping replicas is free. The services of a block are the last axis, so that the compiler works on several at once.
 
     Args:
-        cost: (T, Z, L) of a level in a step.
+        cost: (L, T, Z) of a level in a step.
         up: (T, L) of one more replica that gets ready in step t; infinite where none can.
         start: (L,) level before the first step.
         value: (T, Z, L), written.
     """
-    steps, levels, lanes = cost.shape
-    before, rising = np.full((levels, lanes), np.inf), np.empty(lanes)
+    lanes, steps, levels = cost.shape
+    before, rising, now = np.full((levels, lanes), np.inf), np.empty(lanes), np.empty((levels, lanes))
     for k in range(lanes):
         before[start[k], k] = 0.0
     for t in range(steps):
+        for k in range(lanes):
+            for z in range(levels):
+                now[z, k] = cost[k, t, z]
         rising[:] = np.inf
         for z in range(levels):
             for k in range(lanes):
@@ -118,7 +121,7 @@ def plan_costs(cost, up, start, value):  # type: ignore[no-untyped-def]
         for z in range(levels - 1, -1, -1):
             for k in range(lanes):
                 rising[k] = min(rising[k], before[z, k])
-                value[t, z, k] = cost[t, z, k] + min(value[t, z, k], rising[k])
+                value[t, z, k] = now[z, k] + min(value[t, z, k], rising[k])
                 before[z, k] = value[t, z, k]
 
 
@@ -136,7 +139,7 @@ def plan_levels(cost, up, value, levels):  # type: ignore[no-untyped-def]
                 z = other
         for t in range(steps - 1, 0, -1):
             levels[t, k] = z
-            if value[t, z, k] < cost[t, z, k] + value[t - 1, z, k]:
+            if value[t, z, k] < cost[k, t, z] + value[t - 1, z, k]:
                 z = _before(value, up, (t, z, k))
         levels[0, k] = z
 

@@ -26,7 +26,9 @@ SERVICE_FILES = (
     *(f"cluster/{name}.py" for name in ("queueing", "hpa", "noise", "latency")),
     *(f"cluster/service_{name}.py" for name in ("schema", "static", "state", "actuators", "kernels", "step", "load")),
 )
-AUTOSCALING_FILES = tuple(f"baselines/{name}.py" for name in ("autoscale_kernels", "autoscale_bound_kernels", "autoscaler_kernels"))
+AUTOSCALING_FILES = tuple(
+    f"baselines/{name}.py" for name in ("autoscale_kernels", "autoscale_bound_kernels", "autoscaler_kernels")
+)
 """Kernels on top of the model of services, which calls none of them."""
 KERNEL_FILES = (*COMMON_FILES, *PLACEMENT_FILES, *SERVICE_FILES, *AUTOSCALING_FILES)
 """Every file whose content ends up in compiled code, below the package. The two models share `COMMON_FILES` only."""

@@ -57,6 +57,9 @@ class AutoscaleConfig(Config):
     """synthetic: generator; recorded: traces (needs data)."""
     families: tuple[str, ...] = Field(TRAINING_FAMILIES, min_length=1)
     """Trace families of recorded demand, see `archrl.scenarios.demand_recorded`."""
+    clock_spread: float = Field(2.5, ge=1, le=10)
+    """Training and validation episodes of recorded demand run at the clock rate of their family times a factor from
+    1 / this to this; test episodes at the rate itself."""
     data_root: str | None = None
     """Folder that holds the trace sets; None: the environment variable ARCHRL_DATA."""
     num_steps: int = Field(288, ge=2, le=100_000)

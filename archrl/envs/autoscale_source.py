@@ -105,17 +105,16 @@ def _demand(config: AutoscaleConfig) -> DemandSource:
         return GeneratedDemand()
     check_families(config.families)
     sets = dict.fromkeys(FAMILIES[name].trace_set for name in config.families)
-    return _recorded(data_root(config.data_root, "demand='recorded'", *sets), config.families)
+    return _recorded(data_root(config.data_root, "demand='recorded'", *sets), config.families, config.clock_spread)
 
 
 @lru_cache(maxsize=8)
-def _recorded(root: str, families: tuple[str, ...]) -> RecordedDemand:
-    return RecordedDemand(
-        tuple(
-            RecordedSeries(
-                averaged(read_demand(root, name), FAMILIES[family].resolution_s), family, FAMILIES[family].clock_rate
-            )
-            for family in families
-            for name in FAMILIES[family].series
+def _recorded(root: str, families: tuple[str, ...], clock_spread: float) -> RecordedDemand:
+    series = tuple(
+        RecordedSeries(
+            averaged(read_demand(root, name), FAMILIES[family].resolution_s), family, FAMILIES[family].clock_rate
         )
+        for family in families
+        for name in FAMILIES[family].series
     )
+    return RecordedDemand(series, clock_spread)

@@ -8,7 +8,7 @@ its yellow), and clairvoyant policies are drawn hollow.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from archrl.errors import ConfigError
@@ -35,6 +35,8 @@ HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo", "---")
 _WIDTH_IN = 7.2
 _ROW_IN = 0.32
 _DPI = 160
+_PANELS = 3
+"""Panels side by side."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,57 @@ def line_figure(
     if len(axes.get_lines()) > 1:
         figure.legend(loc="outside right upper", frameon=False)
     return figure
+
+
+def shift_figure(points: pd.DataFrame) -> Figure:
+    """Mean cost / mean bound of every policy along each axis of shifts, one panel each; the home world is dotted.
+
+    Args:
+        points: What `archrl.evaluation.shifts.shift_points` returns.
+
+    Raises:
+        ConfigError: There is no point, or a ratio is not finite.
+    """
+    if points.empty:
+        raise ConfigError("points: 0 rows; at least one is needed; play a shifted world")
+    axes_names, policies = list(dict.fromkeys(points["axis"])), list(dict.fromkeys(points["policy"]))
+    figure = Figure(figsize=(_WIDTH_IN, 2.1 * -(-len(axes_names) // _PANELS) + 1.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(-(-len(axes_names) // _PANELS), _PANELS, sharey=True, squeeze=False).ravel()
+    for axes, axis in zip(panels, axes_names, strict=False):
+        _shift_panel(axes, points[points["axis"] == axis], policies)
+        axes.set_xlabel(axis.replace("_", " "))
+    for axes in panels[len(axes_names) :]:
+        axes.set_visible(False)
+    figure.supylabel(f"mean cost / mean bound\n({100 * points['level'].iloc[0]:g} % interval)", fontsize=10)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def _shift_panel(axes: Axes, part: pd.DataFrame, policies: Sequence[str]) -> None:
+    for index, policy in enumerate(policies):
+        rows = part[part["policy"] == policy].sort_values("value")
+        line = Line(rows["value"], rows["ratio"])
+        x, y, _, _ = line.arrays(policy)
+        limits = np.nan_to_num(np.array([y - rows["low"], rows["high"] - y]))
+        style = LINE_STYLES[index % len(LINE_STYLES)]
+        marker = "s" if rows["learns"].any() else "o"
+        look: dict[str, Any] = {
+            "color": PALETTE[index % len(PALETTE)],
+            "linestyle": style,
+            "marker": marker,
+            "markersize": 3.5,
+        }
+        axes.errorbar(x, y, yerr=limits, capsize=2, linewidth=1.3, label=policy, **look)
+    axes.axvline(part.loc[part["home"], "value"].iloc[0], color="0.35", linewidth=0.9, linestyle=":")
+    axes.set_xticks(sorted(part["value"].unique()))
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.2, 1.5, 2.0, 3.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from archrl.config import load_config
+from archrl.errors import ConfigError
+from archrl.evaluation.arena import find_arena
 from archrl.evaluation.bench import Bench
-from archrl.evaluation.experiment_config import EnvField
+from archrl.evaluation.experiment_config import EnvField, ExperimentConfig
 from archrl.evaluation.figures import (
     cost_figure,
     cost_terms_figure,
@@ -19,10 +22,10 @@ from archrl.evaluation.figures import (
     performance_profile_figure,
     save_figure,
 )
-from archrl.evaluation.records import strata
+from archrl.evaluation.records import read_records, strata
 from archrl.evaluation.statistics import performance_profile
 from archrl.evaluation.summary import BOUND, case_bounds, cost_ratios, policy_label
-from archrl.evaluation.tables import display_parts, summary_table, table_caption, write_tables
+from archrl.evaluation.tables import display_parts, read_caption, summary_table, table_caption, write_tables
 from archrl.seeding import rng_for
 
 PROFILE_LINES = 7
@@ -61,17 +64,43 @@ def make_report(bench: Bench, frame: pd.DataFrame, choices: Sequence[str] = (), 
     Raises:
         ConfigError: The reference is no heuristic of the experiment.
     """
-    config = bench.config
-    table = summary_table(
+    table = _summary(bench.config, frame, bench.config.reference or reference)
+    caption = f"{table_caption(table, bench.arena.data_source(bench.env))} {_protocol(bench, choices)}".strip()
+    return Report(table, frame, caption, bench.config.seed)
+
+
+def remake_report(folder: Path) -> Report:
+    """The report of an experiment's folder, computed again from its rows; nothing is played.
+
+    The reference, which was chosen on validation scenarios, and the caption are those of the table that is there.
+
+    Args:
+        folder: Holds config.yaml, records.csv, table.csv and table.md.
+
+    Raises:
+        ConfigError: A file is missing or not valid, or the reference is no policy of the rows.
+    """
+    missing = [name for name in ("config.yaml", "records.csv", "table.csv", "table.md") if not (folder / name).exists()]
+    if missing:
+        raise ConfigError(f"rows: {folder} lacks {', '.join(missing)}; give the folder of a finished experiment")
+    config, frame = load_config(folder / "config.yaml", ExperimentConfig), read_records(folder / "records.csv")
+    label = pd.read_csv(folder / "table.csv", keep_default_na=False)["reference"].iloc[0]
+    names = frame[["policy", "information"]].drop_duplicates().itertuples(index=False)
+    named = next((policy for policy, information in names if policy_label(policy, information) == label), None)
+    if label and named is None:
+        raise ConfigError(f"rows: {folder / 'table.csv'} has the reference {label!r}, which has no rows; play it again")
+    return Report(_summary(config, frame, named), frame, read_caption(folder / "table.md"), config.seed)
+
+
+def _summary(config: ExperimentConfig, frame: pd.DataFrame, reference: str | None) -> pd.DataFrame:
+    return summary_table(
         frame,
-        config.reference or reference,
+        reference,
         rng=rng_for(config.seed, "bootstrap", "summary"),
         level=config.level,
         resamples=config.resamples,
-        interval_metrics=bench.arena.interval_metrics,
+        interval_metrics=find_arena(config.environment).interval_metrics,
     )
-    caption = f"{table_caption(table, bench.arena.data_source(bench.env))} {_protocol(bench, choices)}".strip()
-    return Report(table, frame, caption, config.seed)
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:

@@ -17,7 +17,16 @@ from archrl.evaluation.records import metric_columns, term_columns
 from archrl.evaluation.summary import BOUND, interval_columns, policy_label, summary_table
 from archrl.files import write_text_atomic
 
-__all__ = ["display_parts", "summary_table", "table_caption", "to_csv", "to_latex", "to_markdown", "write_tables"]
+__all__ = [
+    "display_parts",
+    "read_caption",
+    "summary_table",
+    "table_caption",
+    "to_csv",
+    "to_latex",
+    "to_markdown",
+    "write_tables",
+]
 
 UNDEFINED = "n/a"
 _COST_DIGITS = 4
@@ -81,6 +90,12 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
     blocks = [_checked(caption).translate(_MARKDOWN), *map(_markdown, display_parts(table))]
     notes = [f"- {label}: {note}".translate(_MARKDOWN) for label, note in _notes(table)]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])]) + "\n"
+
+
+def read_caption(path: Path) -> str:
+    """The caption of a table that `to_markdown` wrote."""
+    text = path.read_text(encoding="utf-8").partition("\n\n")[0]
+    return text.replace("\\|", "|").replace("\\\\", "\\")
 
 
 def to_latex(table: pd.DataFrame, caption: str, label: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,8 @@ INITIAL_UTILISATION = 0.6
 DEFAULT_DEMAND = SyntheticDemand()
 OWN_FRAC = 0.5
 """Share of the demand of a class that follows another segment than the one that all classes share."""
+CLOCK_STEPS = 5
+"""Clock rates that an episode of a family may have in training."""
 HOST_MEAN, HOST_SIGMA, HOST_S = 0.45, 0.12, 600.0
 """Utilisation of the nodes by others: mean, standard deviation, and the time in which it forgets. Assumptions."""
 
@@ -53,7 +55,10 @@ class RecordedDemand:
     """Segments of recorded series; every family is equally likely, and so is every series of a family."""
 
     series: Sequence[RecordedSeries]
-    _starts: dict[tuple[int, Split, tuple[int, float]], NDArray[np.int64]] = field(
+    clock_spread: float = 1.0
+    """Training and validation episodes run at the clock rate of their family times a factor between 1 / this and this,
+    in `CLOCK_STEPS` equal ratios; test episodes at the rate itself. Policies thus meet ramps of other steepness."""
+    _starts: dict[tuple[str, float, Split, tuple[int, float]], NDArray[np.int64]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -78,8 +83,8 @@ class RecordedDemand:
         family = self.families[int(rng.integers(len(self.families)))]
         members = [k for k, item in enumerate(self.series) if item.family == family]
         place = members[int(rng.integers(len(members)))]
-        series = self.series[place]
-        starts = self._starts_of(place, split, shape)
+        series = self._at_speed(self.series[place], rng, split)
+        starts = self._starts_of(series, split, shape)
         common = series.draw(rng, starts, shape)
         demand = np.repeat(common.demand[:, None], num_classes, axis=1)
         if num_classes > 1:
@@ -87,10 +92,16 @@ class RecordedDemand:
             demand = (1.0 - OWN_FRAC) * demand + OWN_FRAC * np.stack(own, axis=1)
         return Drawn(demand, common.clock_start_s, series.clock_rate, series.series.name)
 
-    def _starts_of(self, place: int, split: Split, shape: tuple[int, float]) -> NDArray[np.int64]:
-        key = (place, split, shape)
+    def _at_speed(self, series: RecordedSeries, rng: np.random.Generator, split: Split) -> RecordedSeries:
+        if self.clock_spread <= 1.0 or split == "test":
+            return series
+        power = 2.0 * int(rng.integers(CLOCK_STEPS)) / (CLOCK_STEPS - 1) - 1.0
+        return replace(series, clock_rate=series.clock_rate * self.clock_spread**power)
+
+    def _starts_of(self, series: RecordedSeries, split: Split, shape: tuple[int, float]) -> NDArray[np.int64]:
+        key = (series.series.name, series.clock_rate, split, shape)
         if key not in self._starts:
-            self._starts[key] = self.series[place].starts(split, *shape)
+            self._starts[key] = series.starts(split, *shape)
         return self._starts[key]
 
 

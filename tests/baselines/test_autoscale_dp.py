@@ -65,13 +65,13 @@ def test_many_services_at_once_are_each_of_them_by_viterbi(seed):
 def test_every_value_is_the_least_cost_of_being_there(problem):
     """`plan_costs` in every step and level, not only at the end."""
     costs, up, start, _ = problem
-    cost, climb = costs[0][:, :, None].copy(), up[:, :1].copy()
-    value, levels = np.empty_like(cost), np.empty((len(cost), 1), np.int64)
-    plan_costs(cost, climb, start[:1], value)
-    plan_levels(cost, climb, value, levels)
+    cost, climb = costs[0], up[:, :1].copy()
+    value, levels = np.empty((*cost.shape, 1)), np.empty((len(cost), 1), np.int64)
+    plan_costs(cost[None], climb, start[:1], value)
+    plan_levels(cost[None], climb, value, levels)
     for t in range(len(cost)):
         for z in range(cost.shape[1]):
-            only = costs[0][: t + 1].copy()
+            only = cost[: t + 1].copy()
             only[t, np.arange(cost.shape[1]) != z] = np.inf
             assert value[t, z, 0] == cheapest_by_listing(only, up[:, 0], start[0], 0)
     assert value[-1, levels[-1, 0], 0] == value[-1].min()
