@@ -194,8 +194,8 @@ PRESETS: dict[str, AutoscaleConfig] = {
         reward_scale_usd=1e5,
     ),
 }
-"""Published presets. `small`: calls follow one another, for which the certified bound is tight; `medium`: 5,000
-services as classes; `planet`: 1,000,000 services for evaluation, with 16 regions as classes of demand."""
+"""Published presets. `small`: calls follow one another, for which the certified bound is tighter; `medium`:
+5,000 services as classes; `planet`: 1,000,000 services for evaluation, with 16 regions as classes of demand."""
 
 
 class Where(NamedTuple):

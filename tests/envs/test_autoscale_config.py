@@ -75,6 +75,7 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
 WITH_DATA: dict[str, tuple[dict[str, Any], Any]] = {
     "demand": ({}, "recorded"),
     "families": (RECORDED, ("worldcup98",)),
+    "clock_spread": (RECORDED, 1.0),
 }
 NOT_VARIED = {"data_root": "where the traces lie, not what they are"}
 

@@ -234,3 +234,11 @@ def test_recorded_families(family, data_root):
             assert segment.demand.min() >= 0.0
             assert segment.demand.mean() >= LEAST_MEAN_FRAC
             assert segment.requests >= item.least_requests
+
+
+def test_clock_rates_vary_in_training_and_validation_only():
+    demand = RecordedDemand((recorded(np.arange(1.0, 4001.0)),), clock_spread=4.0)
+    every = {20.0 * 4.0**power for power in (-1.0, -0.5, 0.0, 0.5, 1.0)}
+    for split, expected in (("train", every), ("validation", every), ("test", {20.0})):
+        drawn = [demand.draw(rng_for(seed, split), split, (8, 15.0), 1) for seed in range(60)]
+        assert {item.clock_rate for item in drawn} == expected
