@@ -32,7 +32,7 @@ class MpcFluid(CountAutoscaler):
 
     name = "mpc_fluid"
     space = (
-        Param("horizon_steps", 4, 24, "int", 10, doc="steps that are planned"),
+        Param("horizon_steps", 4, 24, "int", 10, doc="steps that are planned; at least one more than a start"),
         LEAD,
         Param("start_steps", 1, 6, "int", 2, doc="steps from a start to a ready replica, in the plan"),
         Param("level_weight", 0.2, 1.0, default=0.7, doc="weight of the newest value in the level of the trend"),
@@ -48,7 +48,8 @@ class MpcFluid(CountAutoscaler):
         super().__init__(task, params)
         self.streams = Streams(self.known)
         self.budget_s = delay_budgets(self.known, self.number("slack"))
-        self.horizon, self.start_steps = int(self.params["horizon_steps"]), int(self.params["start_steps"])
+        self.start_steps = int(self.params["start_steps"])
+        self.horizon = max(int(self.params["horizon_steps"]), self.start_steps + 1)
         late_usd = self.number("late_weight") * self.known.late_usd
         self.usd = (self.known.waiting_usd, late_usd, self.known.step_seconds)
 

@@ -158,6 +158,12 @@ def test_every_parameter_reaches_the_policy_at_both_ends(name):
         assert rollout(task, policy, scenarios()[:1])[0].violations == 0
 
 
+def test_a_plan_reaches_beyond_a_start():
+    """The shortest horizon and the longest start: the plan is made longer, for a start must pay within it."""
+    policy, task = build("mpc_fluid", params={"horizon_steps": 4, "start_steps": 6})
+    assert [episode.violations for episode in rollout(task, policy, scenarios())] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_first_trials_are_in_the_space(name):
     for params in AUTOSCALERS[name].first_trials:
