@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 
 import numpy as np
@@ -192,3 +193,20 @@ def test_numbers_as_actions():
 def test_other_actions_are_refused(fields):
     with pytest.raises(ConfigError, match="allowed for a policy that services share: mode target, desired or raw"):
         ServiceVecEnv(make_task("tiny", **fields), ROWS)
+
+
+def test_a_limited_charge_is_itself_up_to_the_limit_and_grows_like_its_logarithm_beyond():
+    task = short_task(load_factor=2.0, late_usd=1e-3)
+    plain, limited = ServiceRewards(task), ServiceRewards(task, limit=2.0)
+    env = ServiceVecEnv(task, ROWS)
+    env.seed(0)
+    env.reset()
+    seen, rng = [], np.random.default_rng(0)
+    for _ in range(10):
+        env.step(random_actions(env, rng))
+        state = env.batch.state.services
+        for charge, reward in zip((-plain.of(state)).ravel(), limited.of(state).ravel(), strict=True):
+            seen.append(charge > 2.0)
+            expected = 2.0 * (1.0 + math.log(charge / 2.0)) if charge > 2.0 else charge
+            assert -reward == pytest.approx(expected)
+    assert 0 < sum(seen) < len(seen)
