@@ -71,12 +71,12 @@ def test_full_scale_is_five_seeds_on_families_that_nobody_was_trained_on(preset)
 def test_variants_differ_in_the_test_alone_and_have_names_of_their_own(preset):
     experiment, _ = study(preset).at("full")
     variants = study(preset).variants_at("full")
-    assert set(variants) == ({"windows"} if preset == "small" else {"windows", "stress"})
+    assert set(variants) == (set() if preset == "small" else {"windows", "stress"})
     assert len({experiment.name, *(item.name for item in variants.values())}) == 1 + len(variants)
     for item in variants.values():
         same = item.model_copy(update={"name": experiment.name, "test_env": experiment.test_env})
         assert same == experiment
-    assert variants["windows"].test_env == {}
+    assert all(item.test_env == {} for name, item in variants.items() if name == "windows")
 
 
 def test_every_axis_of_the_issue_is_shifted_and_the_home_world_is_played_once():
