@@ -227,7 +227,7 @@ def shift_figure(points: pd.DataFrame) -> Figure:
     axes_names, policies = list(dict.fromkeys(points["axis"])), list(dict.fromkeys(points["policy"]))
     figure = Figure(figsize=(_WIDTH_IN, 2.1 * -(-len(axes_names) // _PANELS) + 1.0), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(-(-len(axes_names) // _PANELS), _PANELS, sharey=True, squeeze=False).ravel()
+    panels = figure.subplots(-(-len(axes_names) // _PANELS), _PANELS, squeeze=False).ravel()
     for axes, axis in zip(panels, axes_names, strict=False):
         _shift_panel(axes, points[points["axis"] == axis], policies)
         axes.set_xlabel(axis.replace("_", " "))
@@ -257,7 +257,8 @@ def _shift_panel(axes: Axes, part: pd.DataFrame, policies: Sequence[str]) -> Non
     axes.axvline(part.loc[part["home"], "value"].iloc[0], color="0.35", linewidth=0.9, linestyle=":")
     axes.set_xticks(sorted(part["value"].unique()))
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.2, 1.5, 2.0, 3.0, 5.0)))
+    wide = part["ratio"].max() > 10.0 * part["ratio"].min()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 1.2, 1.5, 2.0, 3.0, 5.0)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.25)
