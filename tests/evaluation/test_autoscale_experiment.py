@@ -264,7 +264,7 @@ def test_captions_say_where_demand_comes_from(fields: dict[str, Any], words: str
 
 def test_scenarios_of_one_trace_family_are_one_stratum() -> None:
     bench = open_bench(config_of())
-    names = {"nab_Twitter_volume_FB": "twitter", "nab_nyc_taxi": "nyc_taxi", "synthetic": "synthetic"}
+    names = {"nab_Twitter_volume_AMZN": "twitter", "nab_nyc_taxi": "nyc_taxi", "synthetic": "synthetic"}
     for series, family in names.items():
         assert ARENA.family(bench.env, replace(bench.scenarios[0], name=series)) == family
 

@@ -90,12 +90,18 @@ def test_names_are_checked_before_anything_is_played(tmp_path):
     assert not tuned_path("tiny", tmp_path).exists()
 
 
+UNTUNED = {"predictive_ets", "predictive_mstl"}
+"""They fit a series for every service again and again, and play with their defaults."""
+UNTUNED_TOO = {"small": {"mpc_fluid"}}
+
+
 @pytest.mark.parametrize("path", sorted(TUNED_FOLDER.glob("autoscale_*.yaml")), ids=lambda path: path.stem)
-def test_committed_values_are_of_all_policies_with_one_budget(path: Path):
+def test_committed_values_are_of_all_policies_but_the_slow_ones_with_one_budget(path: Path):
     tuned = load_config(path, TunedFile)
     assert path == tuned_path(tuned.preset)
     assert tuned.split == "train"
-    assert set(tuned_params(tuned.preset)) == set(AUTOSCALERS)
+    left_out = UNTUNED | UNTUNED_TOO.get(tuned.preset, set())
+    assert set(tuned_params(tuned.preset)) == set(AUTOSCALERS) - left_out
     for name, policy in tuned.policies.items():
         assert policy.trials == (tuned.trials if AUTOSCALERS[name].space else 1)
         assert policy.training_cost_usd <= policy.default_cost_usd
