@@ -55,7 +55,7 @@ def make_env(task: Task, config: TrainConfig, split: Split = "train") -> RowVecE
 def _rows_of(task: Any, config: TrainConfig, split: Split, divisor: float) -> RowVecEnv:
     if isinstance(config, ServiceFields):
         rewards = (config.reward_power, config.late_share, config.charge_limit)
-        learner = ServiceLearner(config.history, *rewards, config.bootstrap_horizon)
+        learner = ServiceLearner(config.history, *rewards, config.bootstrap_horizon, config.forecast)
         return ServiceVecEnv(task, config.num_envs, split, learner, divisor, config.group_size)
     env = BatchVecEnv(task, config.num_envs, split, config.bootstrap_horizon, divisor, config.group_size)
     if isinstance(config, NodeFields) and config.node_hours_shaping:

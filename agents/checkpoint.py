@@ -136,7 +136,8 @@ def load_service_policy(path: str | os.PathLike[str]) -> tuple[BasePolicy, dict[
         path: A model or checkpoint written by a training run.
 
     Returns:
-        The policy, for any number of services, and `history` and `actions` as `archrl_agents.service_policy` has them.
+        The policy, for any number of services, and `history`, `forecast` and `actions` as
+        `archrl_agents.service_policy` has them.
 
     Raises:
         ConfigError: no such model, or it was trained with other inputs than there are now.
@@ -145,7 +146,7 @@ def load_service_policy(path: str | os.PathLike[str]) -> tuple[BasePolicy, dict[
     service: dict[str, Any] | None = data["policy_kwargs"].get("service")
     if service is None:
         return None
-    trained, now = data["observation_space"].shape[0], len(input_names(service["history"]))
+    trained, now = data["observation_space"].shape[0], len(input_names(service["history"], service["forecast"]))
     if trained != now:
         raise ConfigError(f"model {os.fspath(path)}: trained with {trained} inputs, there are {now}; train it again")
     return _built(data, parameters, data["observation_space"], data["action_space"]), service

@@ -60,6 +60,7 @@ class ServiceAgentPolicy:
     def __init__(self, policy: ServiceActorCritic | ServiceQPolicy, name: str, training_seed: int = 0) -> None:
         self.policy, self.name, self.training_seed = policy, name, training_seed
         self._history: int = policy.service["history"]
+        self._forecast: int = policy.service["forecast"]
         policy.set_training_mode(False)
 
     def predict(
@@ -76,7 +77,7 @@ class ServiceAgentPolicy:
         starts = np.zeros(rows, np.bool_) if episode_start is None else np.array(episode_start, np.bool_).reshape(rows)
         if state is None:
             state, starts = no_past(rows, count, self._history), np.ones(rows, np.bool_)
-        inputs, state = build_inputs(services, cluster, state, starts)
+        inputs, state = build_inputs(services, cluster, state, starts, self._forecast)
         with torch.no_grad():
             lanes = torch.from_numpy(inputs.reshape(rows * count, -1))
             actions = self.policy._predict(lanes, deterministic=deterministic).numpy().reshape(rows, count)

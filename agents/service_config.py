@@ -38,6 +38,8 @@ class ServiceFields(TrainConfig):
     """Charges above this many times what they are divided by grow like logarithms; None: no limit."""
     history: int = Field(0, ge=0, le=240)
     """Earlier measurements of the load that a decision sees, beside the newest one."""
+    forecast: int = Field(0, ge=0, le=239)
+    """Decisions ahead for which a decision sees quantiles of the load, from its history; 0: no forecast."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers; policy and value (PPO) have their own."""
     activation: Literal["tanh", "relu"] = "tanh"
@@ -51,6 +53,8 @@ class ServiceFields(TrainConfig):
         differs = ACTION_FIELDS & set(self.train_env)
         if differs:
             raise ValueError(f"train_env cannot set {', '.join(sorted(differs))}; set it in env, for validation too")
+        if self.forecast and self.forecast >= self.history:
+            raise ValueError(f"forecast={self.forecast} with history={self.history}: allowed is less than the history")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden={self.hidden}: at least one layer, each of at least one unit")
         return self

@@ -30,6 +30,8 @@ MOST_DELAY = 6.0
 MOST_LATE = 3.0
 """Limit of the logarithm of the worst 99th percentile / SLO: a factor of 20."""
 MOST_RETRY = 5.0
+QUANTILES = (0.1, 0.5, 0.9)
+"""Of the forecast."""
 START_S = 60.0
 """Scale of the time that a replica needs to start."""
 
@@ -50,14 +52,17 @@ _HISTORY = _CONTEXT + 2 * len(POOLED)
 _LOG_LOAD = SERVICE_INPUTS.index("log_load")
 
 
-def input_names(history: int) -> tuple[str, ...]:
+def input_names(history: int, forecast: int = 0) -> tuple[str, ...]:
     """Names of all inputs of a service, in order.
 
     Args:
         history: Earlier measurements of the load among them.
+        forecast: Decisions that quantiles of the load are forecast for; 0: no forecast.
     """
     pooled = (f"{how}_{name}" for name in POOLED for how in ("mean", "max"))
-    return (*SERVICE_INPUTS, *CLUSTER_INPUTS, *pooled, *(f"load_since_{lag}" for lag in range(1, history + 1)))
+    since = (f"load_since_{lag}" for lag in range(1, history + 1))
+    ahead = (f"growth_{forecast}_quantile_{q:g}" for q in (QUANTILES if forecast else ()))
+    return (*SERVICE_INPUTS, *CLUSTER_INPUTS, *pooled, *since, *ahead)
 
 
 def no_past(rows: int, services: int, history: int) -> NDArray[np.float32]:
@@ -70,6 +75,7 @@ def build_inputs(
     cluster: NDArray[np.float32],
     past: NDArray[np.float32],
     starts: NDArray[np.bool_],
+    forecast: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Inputs of every service, and the memory for the next decision; nothing given is written to.
 
@@ -78,15 +84,32 @@ def build_inputs(
         cluster: (B, 6) columns `service_schema.CLUSTER_FEATURES`.
         past: (B, K, H) log loads at the last H decisions, newest first.
         starts: (B,) rows whose episode begins here: they have no past, and take the present for it.
+        forecast: Decisions ahead, below H; 0: no forecast. See `growth_quantiles`.
 
     Returns:
-        (B, K, F) float32, columns `input_names(H)`, and (B, K, H).
+        (B, K, F) float32, columns `input_names(H, forecast)`, and (B, K, H).
     """
     rows, count, history = past.shape
     inputs = np.empty((rows, count, _HISTORY + history), np.float32)
     remembered = np.empty_like(past)
     _write_rows(np.ascontiguousarray(services), np.ascontiguousarray(cluster), past, starts, inputs, remembered)
+    if forecast:
+        inputs = np.concatenate([inputs, growth_quantiles(remembered, forecast)], axis=2)
     return inputs, remembered
+
+
+def growth_quantiles(past: NDArray[np.float32], ahead: int) -> NDArray[np.float32]:
+    """Quantiles of the change of the log load over `ahead` decisions, as the memory has seen it, (B, K, 3), scaled.
+
+    An empirical forecast: what the load has done within the memory, it may do again.
+
+    Args:
+        past: (B, K, H) log loads, newest first.
+        ahead: Decisions, below H.
+    """
+    changes = past[:, :, :-ahead] - past[:, :, ahead:]
+    found = np.moveaxis(np.quantile(changes, QUANTILES, axis=2), 0, 2) / TREND
+    return np.clip(found, -MOST_TREND, MOST_TREND).astype(np.float32)
 
 
 _compile: Any = kernel_of(__file__)

@@ -30,7 +30,7 @@ HEAD_GAIN = 0.01
 
 
 def service_settings(config: ServiceFields, task: AutoscaleTask) -> dict[str, Any]:
-    """What a model keeps beside its weights: `history`, `actions` (its `ACTION_FIELDS`) and the `bias` of the prior.
+    """What a model keeps beside its weights: `history`, `forecast`, `actions` (`ACTION_FIELDS`) and the prior's `bias`.
 
     Raises:
         ConfigError: the prior lies outside of the levels.
@@ -39,7 +39,8 @@ def service_settings(config: ServiceFields, task: AutoscaleTask) -> dict[str, An
     if config.prior_utilisation is not None:
         levels = task.config.action_levels
         bias = prior_bias(levels, config.prior_utilisation, config.prior_width, task.config.form == "box")
-    return {"history": config.history, "actions": action_fields(task), "bias": bias}
+    memory = {"history": config.history, "forecast": config.forecast}
+    return memory | {"actions": action_fields(task), "bias": bias}
 
 
 def prior_bias(levels: Sequence[float], prior: float, width: float, box: bool) -> list[float]:

@@ -33,6 +33,7 @@ class ServiceLearner(NamedTuple):
     charge_limit: float | None = None
     bootstrap: bool = True
     """True marks the horizon as a truncation, so that learners bootstrap through it; False makes it final."""
+    forecast: int = 0
 
 
 PLAIN = ServiceLearner()
@@ -63,7 +64,7 @@ class ServiceVecEnv(RowVecEnv):
         group_size: int = 1,
     ) -> None:
         action_space = service_action_space(task)
-        inputs = spaces.Box(-np.inf, np.inf, (len(input_names(learner.history)),), np.float32)
+        inputs = spaces.Box(-np.inf, np.inf, (len(input_names(learner.history, learner.forecast)),), np.float32)
         batch = BatchEnv(task, rows, split, AutoresetMode.DISABLED, copy=False)
         super().__init__(batch, rows * len(task.services), inputs, action_space, group_size)
         self.learner, self.reward_divisor = learner, reward_divisor
@@ -87,7 +88,7 @@ class ServiceVecEnv(RowVecEnv):
 
     def _inputs(self, starts: NDArray[np.bool_]) -> tuple[Inputs, Inputs]:
         seen = self.batch.task.outputs(self.batch.state).observation
-        return build_inputs(seen["services"], seen["cluster"], self._past, starts)
+        return build_inputs(seen["services"], seen["cluster"], self._past, starts, self.learner.forecast)
 
     def _remember(self, starts: NDArray[np.bool_]) -> Inputs:
         """Inputs of all lanes, (B K, F); the memory moves on."""

@@ -93,14 +93,14 @@ def test_the_prior_is_a_gaussian_over_the_levels():
         untrained(prior_utilisation=0.2)
 
 
-@pytest.mark.parametrize("history", [0, 3])
-def test_a_policy_sees_what_it_was_trained_on(history):
+@pytest.mark.parametrize(("history", "forecast"), [(0, 0), (3, 0), (5, 2)])
+def test_a_policy_sees_what_it_was_trained_on(history, forecast):
     """Actions by `predict` over a whole episode are those of the network on the inputs of the VecEnv."""
-    config = load_train_config(PPO | {"history": history})
+    config = load_train_config(PPO | {"history": history, "forecast": forecast})
     task = task_of(config, "train")
     model = make_agent(config, make_env(task, config))
     policy = as_policy(model.policy, "agent")
-    env = ServiceVecEnv(task, 3, learner=ServiceLearner(history))
+    env = ServiceVecEnv(task, 3, learner=ServiceLearner(history, forecast=forecast))
     env.seed(1)
     inputs, memory, starts = env.reset(), None, np.ones(3, np.bool_)
     for _ in range(2 * task.config.num_steps + 2):

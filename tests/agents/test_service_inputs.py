@@ -9,7 +9,7 @@ import pytest
 from autoscale_rows import observed, short_task
 
 from archrl.cluster.service_schema import CLUSTER_FEATURES, SERVICE_FEATURES
-from archrl_agents.service_inputs import POOLED, SERVICE_INPUTS, build_inputs, input_names, no_past
+from archrl_agents.service_inputs import POOLED, SERVICE_INPUTS, build_inputs, growth_quantiles, input_names, no_past
 
 
 def clip(value: float, limit: float) -> float:
@@ -106,3 +106,24 @@ def test_inputs_stay_finite_where_services_are_idle_or_drown(seen, extreme):
     assert np.isfinite(inputs).all()
     ratios = [SERVICE_INPUTS.index(name) for name in ("trend_1min", "ready", "floor", "latency", "most")]
     assert np.abs(inputs[..., ratios]).max() <= 6
+
+
+def test_a_forecast_is_the_quantiles_of_what_the_load_did_before():
+    """Log loads 0, 0.1, 0.3, 0.3, 0.7, oldest first: over two decisions they grew by 0.3, 0.2 and 0.4."""
+    past = np.array([[[0.7, 0.3, 0.3, 0.1, 0.0]]], np.float32)
+    found = growth_quantiles(past, 2)
+    assert found.shape == (1, 1, 3)
+    assert found[0, 0] == pytest.approx(4 * np.array([0.22, 0.3, 0.38]), rel=1e-5)
+    assert (growth_quantiles(10 * past, 2) <= 4.0).all()
+
+
+def test_a_forecast_adds_its_inputs_at_the_end():
+    task = short_task()
+    seen = next(iter(observed(task, rows=2, steps=1)))
+    arguments = (seen["services"], seen["cluster"], no_past(2, 5, 4), np.ones(2, np.bool_))
+    plain, more = build_inputs(*arguments)[0], build_inputs(*arguments, 3)[0]
+    np.testing.assert_array_equal(more[:, :, : plain.shape[2]], plain)
+    assert (more[:, :, plain.shape[2] :] == 0.0).all()  # a row that starts has seen no change
+    names = input_names(4, 3)
+    assert more.shape[2] == len(names)
+    assert names[-3:] == ("growth_3_quantile_0.1", "growth_3_quantile_0.5", "growth_3_quantile_0.9")

@@ -121,6 +121,7 @@ def test_an_algorithm_plays_one_environment():
     [
         ({"train_env": {"mode": "target"}}, "train_env cannot set mode"),
         ({"hidden": []}, "at least one layer"),
+        ({"history": 4, "forecast": 4}, "forecast=4 with history=4: allowed is less than the history"),
         ({"reward_power": 1.5}, "reward_power"),
     ],
 )
