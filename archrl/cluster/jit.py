@@ -30,7 +30,13 @@ AUTOSCALING_FILES = tuple(
     f"baselines/{name}.py" for name in ("autoscale_kernels", "autoscale_bound_kernels", "autoscaler_kernels")
 )
 """Kernels on top of the model of services, which calls none of them."""
-KERNEL_FILES = (*COMMON_FILES, *PLACEMENT_FILES, *SERVICE_FILES, *AUTOSCALING_FILES)
+REASSIGNMENT_FILES = tuple(f"cluster/reassignment_{name}.py" for name in ("state", "kernels", "moves"))
+REASSIGNMENT_SEARCH_FILES = ("baselines/reassignment_search_kernels.py",)
+"""Kernels on top of the model of reassignment."""
+KERNEL_FILES = (
+    *(*COMMON_FILES, *PLACEMENT_FILES, *SERVICE_FILES, *AUTOSCALING_FILES),
+    *(*REASSIGNMENT_FILES, *REASSIGNMENT_SEARCH_FILES),
+)
 """Every file whose content ends up in compiled code, below the package. The two models share `COMMON_FILES` only."""
 
 
@@ -42,7 +48,13 @@ def sources_stamp(files: tuple[str, ...] = KERNEL_FILES) -> str:
 
 def files_behind(path: str) -> tuple[str, ...]:
     """The kernel files that may end up in a kernel that is written in `path`: those of its model, or all."""
-    parts = {PLACEMENT_FILES: (), SERVICE_FILES: (), AUTOSCALING_FILES: SERVICE_FILES}
+    parts: dict[tuple[str, ...], tuple[str, ...]] = {
+        PLACEMENT_FILES: (),
+        SERVICE_FILES: (),
+        AUTOSCALING_FILES: SERVICE_FILES,
+        REASSIGNMENT_FILES: (),
+        REASSIGNMENT_SEARCH_FILES: REASSIGNMENT_FILES,
+    }
     for files, below in parts.items():
         if any(Path(path).resolve() == PACKAGE / name for name in files):
             return (*COMMON_FILES, *below, *files)
@@ -57,6 +69,11 @@ def kernel(function: Callable[..., Any]) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """As `kernel`, always merged into its callers: for functions where passing arrays costs more than the work."""
     return _compiled(function, forceinline=True)
+
+
+def searching(function: Callable[..., Any]) -> Any:
+    """As `kernel`, for long runs: other threads go on meanwhile."""
+    return _compiled(function, nogil=True)
 
 
 def kernel_of(file: str) -> Callable[[Callable[..., Any]], Any]:
