@@ -12,3 +12,5 @@ SECONDS_PER_HOUR = 3600.0
 SECONDS_PER_DAY = 86400.0
 SECONDS_PER_WEEK = 7 * SECONDS_PER_DAY
 MIB_PER_GIB = 1024
+MICRO = 1_000_000
+"""Micro-cores of one vCPU, micro-GiB of one GiB: curves with six decimals are whole numbers of these."""

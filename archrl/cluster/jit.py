@@ -16,12 +16,15 @@ import numba
 from numba import njit
 
 PACKAGE = Path(__file__).resolve().parent.parent
-COMMON_FILES = ("units.py", *(f"cluster/{name}.py" for name in ("jit", "layout")))
+COMMON_FILES = ("units.py", *(f"cluster/{name}.py" for name in ("jit", "layout", "draws")))
 PLACEMENT_FILES = (
     *(f"cluster/{name}.py" for name in ("schema", "state", "handle", "prefetch")),
     *(f"cluster/{name}.py" for name in ("fragmentation", "scores", "observed", "candidates", "kernels", "step")),
     *(f"baselines/{name}.py" for name in ("choose", "plan_kernels", "plan_enumeration")),
 )
+GPU_MOVE_FILES = ("cluster/gpu_moves.py", "cluster/aged.py")
+GPU_SEARCH_FILES = ("baselines/gpu_rebalance_kernels.py", "baselines/gpu_exchange_kernels.py")
+"""Kernels on top of the model of placement, which calls none of them."""
 SERVICE_FILES = (
     *(f"cluster/{name}.py" for name in ("queueing", "hpa", "noise", "latency")),
     *(f"cluster/service_{name}.py" for name in ("schema", "static", "state", "actuators", "kernels", "step", "load")),
@@ -31,11 +34,25 @@ AUTOSCALING_FILES = tuple(
 )
 """Kernels on top of the model of services, which calls none of them."""
 REASSIGNMENT_FILES = tuple(f"cluster/reassignment_{name}.py" for name in ("state", "kernels", "moves"))
-REASSIGNMENT_SEARCH_FILES = ("baselines/reassignment_search_kernels.py",)
+REASSIGNMENT_SEARCH_FILES = tuple(
+    f"baselines/reassignment_search_{name}.py" for name in ("state", "moves", "kernels")
+)
 """Kernels on top of the model of reassignment."""
+REBALANCE_FILES = tuple(f"cluster/rebalance_{name}.py" for name in ("state", "kernels"))
+REBALANCE_REASSIGNMENT_FILES = tuple(
+    f"cluster/rebalance_{name}.py" for name in ("reassignment_state", "rank_kernels", "reassignment_kernels")
+)
+REBALANCE_GPU_FILES = tuple(f"cluster/rebalance_gpu_{name}.py" for name in ("state", "rank_kernels", "kernels"))
+"""Decisions of a rebalancing episode, and its worlds over the models of reassignment and of placement."""
+CURVE_FILES = ("traces/tianchi2018.py", *(f"cluster/curve_{name}.py" for name in ("evaluate", "state", "kernels")))
+REBALANCE_CURVE_FILES = tuple(f"cluster/rebalance_curve_{name}.py" for name in ("state", "kernels"))
+CURVE_SEARCH_FILES = ("baselines/curve_search_kernels.py",)
+"""Kernels on top of the model of curves."""
 KERNEL_FILES = (
     *(*COMMON_FILES, *PLACEMENT_FILES, *SERVICE_FILES, *AUTOSCALING_FILES),
-    *(*REASSIGNMENT_FILES, *REASSIGNMENT_SEARCH_FILES),
+    *(*GPU_MOVE_FILES, *GPU_SEARCH_FILES, *REBALANCE_GPU_FILES),
+    *(*REASSIGNMENT_FILES, *REASSIGNMENT_SEARCH_FILES, *REBALANCE_FILES, *REBALANCE_REASSIGNMENT_FILES),
+    *(*CURVE_FILES, *CURVE_SEARCH_FILES, *REBALANCE_CURVE_FILES),
 )
 """Every file whose content ends up in compiled code, below the package. The two models share `COMMON_FILES` only."""
 
@@ -50,10 +67,18 @@ def files_behind(path: str) -> tuple[str, ...]:
     """The kernel files that may end up in a kernel that is written in `path`: those of its model, or all."""
     parts: dict[tuple[str, ...], tuple[str, ...]] = {
         PLACEMENT_FILES: (),
+        GPU_MOVE_FILES: PLACEMENT_FILES,
+        GPU_SEARCH_FILES: (*PLACEMENT_FILES, *GPU_MOVE_FILES, *REBALANCE_FILES, *REBALANCE_GPU_FILES),
         SERVICE_FILES: (),
         AUTOSCALING_FILES: SERVICE_FILES,
+        CURVE_FILES: (),
+        CURVE_SEARCH_FILES: CURVE_FILES,
+        REBALANCE_CURVE_FILES: (*CURVE_FILES, *REBALANCE_FILES),
         REASSIGNMENT_FILES: (),
         REASSIGNMENT_SEARCH_FILES: REASSIGNMENT_FILES,
+        REBALANCE_FILES: (),
+        REBALANCE_REASSIGNMENT_FILES: (*REASSIGNMENT_FILES, *REBALANCE_FILES),
+        REBALANCE_GPU_FILES: (*PLACEMENT_FILES, *GPU_MOVE_FILES, *REBALANCE_FILES),
     }
     for files, below in parts.items():
         if any(Path(path).resolve() == PACKAGE / name for name in files):
@@ -74,6 +99,11 @@ def inlined(function: Callable[..., Any]) -> Any:
 def searching(function: Callable[..., Any]) -> Any:
     """As `kernel`, for long runs: other threads go on meanwhile."""
     return _compiled(function, nogil=True)
+
+
+def vector_kernel(function: Callable[..., Any]) -> Any:
+    """As `kernel`, where a sum may be taken in any order: a loop of sums then uses vector registers."""
+    return _compiled(function, fastmath={"contract", "reassoc"})
 
 
 def kernel_of(file: str) -> Callable[[Callable[..., Any]], Any]:

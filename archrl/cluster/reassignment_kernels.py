@@ -84,7 +84,7 @@ def move_cost(v, b, p, n):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _away(v, b, p, n):  # type: ignore[no-untyped-def]
+def away_from_home(v, b, p, n):  # type: ignore[no-untyped-def]
     """1 where p would be away from its initial node."""
     home = v.initial[b, p]
     return 1 if home != ABSENT and home != n else 0
@@ -123,7 +123,7 @@ def shift_cost(v, b, p, n):  # type: ignore[no-untyped-def]
     a, s = v.node[b, p], v.service[b, p]
     change = changed_cost(v, b, a, p, -1) - v.node_cost[b, a] + changed_cost(v, b, n, p, 1) - v.node_cost[b, n]
     change += move_cost(v, b, p, n) - move_cost(v, b, p, a)
-    away = _away(v, b, p, n) - _away(v, b, p, a)
+    away = away_from_home(v, b, p, n) - away_from_home(v, b, p, a)
     if away != 0:
         most = most_moved_after(v, b, s, away, s, 0)
         change += v.weights[b, SERVICE_WEIGHT] * (most - v.most_moved[b])
@@ -131,7 +131,7 @@ def shift_cost(v, b, p, n):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _spread_allows(v, b, s, a, n):  # type: ignore[no-untyped-def]
+def spread_allows(v, b, s, a, n):  # type: ignore[no-untyped-def]
     """Whether service s keeps its spread when one process moves from node a to node n."""
     here, there = v.location[b, a], v.location[b, n]
     if here == there:
@@ -146,7 +146,7 @@ def _spread_allows(v, b, s, a, n):  # type: ignore[no-untyped-def]
 def shift_allowed(v, b, p, n):  # type: ignore[no-untyped-def]
     """Whether spread and dependencies hold when p moves to node n."""
     a, s = v.node[b, p], v.service[b, p]
-    if not _spread_allows(v, b, s, a, n):
+    if not spread_allows(v, b, s, a, n):
         return False
     here, there = v.neighborhood[b, a], v.neighborhood[b, n]
     if here == there:
@@ -162,7 +162,7 @@ def shift_allowed(v, b, p, n):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _room_for(v, b, n, came, went):  # type: ignore[no-untyped-def]
+def room_for(v, b, n, came, went):  # type: ignore[no-untyped-def]
     """Whether `came` fits on node n in place of `went`."""
     came_home, went_home = v.initial[b, came] == n, v.initial[b, went] == n
     for r in range(v.load_weight.shape[1]):
@@ -180,7 +180,7 @@ def swap_fits(v, b, p, q):  # type: ignore[no-untyped-def]
     m, n = v.node[b, p], v.node[b, q]
     if v.on_node[b, v.service[b, p], n] != 0 or v.on_node[b, v.service[b, q], m] != 0:
         return False
-    return _room_for(v, b, n, p, q) and _room_for(v, b, m, q, p)
+    return room_for(v, b, n, p, q) and room_for(v, b, m, q, p)
 
 
 @inlined
@@ -189,8 +189,8 @@ def swap_cost(v, b, p, q):  # type: ignore[no-untyped-def]
     m, n = v.node[b, p], v.node[b, q]
     change = exchanged_cost(v, b, m, q, p) - v.node_cost[b, m] + exchanged_cost(v, b, n, p, q) - v.node_cost[b, n]
     change += move_cost(v, b, p, n) - move_cost(v, b, p, m) + move_cost(v, b, q, m) - move_cost(v, b, q, n)
-    away_p = _away(v, b, p, n) - _away(v, b, p, m)
-    away_q = _away(v, b, q, m) - _away(v, b, q, n)
+    away_p = away_from_home(v, b, p, n) - away_from_home(v, b, p, m)
+    away_q = away_from_home(v, b, q, m) - away_from_home(v, b, q, n)
     if away_p != 0 or away_q != 0:
         most = most_moved_after(v, b, v.service[b, p], away_p, v.service[b, q], away_q)
         change += v.weights[b, SERVICE_WEIGHT] * (most - v.most_moved[b])
@@ -225,7 +225,7 @@ def _half_allowed(v, b, s, u, here, there):  # type: ignore[no-untyped-def]
 def swap_allowed(v, b, p, q):  # type: ignore[no-untyped-def]
     """Whether spread and dependencies hold when p and q, of two services, change places."""
     m, n, s, u = v.node[b, p], v.node[b, q], v.service[b, p], v.service[b, q]
-    if not (_spread_allows(v, b, s, m, n) and _spread_allows(v, b, u, n, m)):
+    if not (spread_allows(v, b, s, m, n) and spread_allows(v, b, u, n, m)):
         return False
     here, there = v.neighborhood[b, m], v.neighborhood[b, n]
     if here == there:
@@ -266,7 +266,7 @@ def enter(v, b, p, n):  # type: ignore[no-untyped-def]
     v.at_location[b, s, at] += 1
     v.spread[b, s] += 1 if v.at_location[b, s, at] == 1 else 0
     v.at_neighborhood[b, s, v.neighborhood[b, n]] += 1
-    if _away(v, b, p, n):
+    if away_from_home(v, b, p, n):
         v.cost[b, PROCESS_MOVE] += v.process_move_cost[b, p]
         v.cost[b, NODE_MOVE] += v.node_move_cost[b, home, n]
         _count_moved(v, b, s, 1)
@@ -288,7 +288,7 @@ def leave(v, b, p):  # type: ignore[no-untyped-def]
     v.at_location[b, s, at] -= 1
     v.spread[b, s] -= 1 if v.at_location[b, s, at] == 0 else 0
     v.at_neighborhood[b, s, v.neighborhood[b, n]] -= 1
-    if _away(v, b, p, n):
+    if away_from_home(v, b, p, n):
         v.cost[b, PROCESS_MOVE] -= v.process_move_cost[b, p]
         v.cost[b, NODE_MOVE] -= v.node_move_cost[b, home, n]
         _count_moved(v, b, s, -1)

@@ -7,6 +7,7 @@ import gymnasium as gym
 ENVIRONMENTS = {
     "archrl/Placement-v0": "archrl.envs.placement_make",
     "archrl/Autoscale-v0": "archrl.envs.autoscale_make",
+    "archrl/Rebalance-v0": "archrl.envs.rebalance_make",
 }
 """Environment id -> module with `make_single` and `make_batch`."""
 

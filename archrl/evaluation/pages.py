@@ -8,12 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from archrl.cluster import schema, scores, service_schema
+from archrl.cluster import rebalance_state, schema, scores, service_schema
+from archrl.cluster.rebalance_curve_state import CURVE_TERMS
+from archrl.cluster.rebalance_gpu_state import GPU_TERMS
+from archrl.cluster.rebalance_reassignment_state import REASSIGNMENT_TERMS
 from archrl.config import Config
-from archrl.envs import autoscale, autoscale_config, placement, placement_config
+from archrl.envs import autoscale, autoscale_config, placement, placement_config, rebalance, rebalance_config
 from archrl.errors import ConfigError
 from archrl.evaluation.tables import display_parts
 from archrl.files import write_bytes_atomic
@@ -28,6 +32,9 @@ FIELDS_NOTE = (
 AUTOSCALING_NOTE = (
     "The last column says where a field plays a part. An override that changes a field of generated systems or of "
     "recorded demand where there are none is refused."
+)
+REBALANCING_NOTE = (
+    "The last column says where a field plays a part. An override that changes a field where it plays none is refused."
 )
 EMPTY_AT_NOTE = (
     f"`{schema.NODE_FEATURES[schema.NODE_EMPTY_AT]}` is the latest predicted end (arrival plus predicted lifetime, "
@@ -71,13 +78,40 @@ def autoscaling_blocks() -> dict[str, str]:
     }
 
 
+def rebalancing_blocks() -> dict[str, str]:
+    """The generated blocks of the page of `archrl/Rebalance-v0`."""
+    config = rebalance_config.RebalanceConfig
+    named = {
+        "processes, chosen": rebalance_state.PROCESS_FEATURES,
+        "destinations": rebalance_state.DESTINATION_FEATURES,
+    }
+    named |= {"nodes": rebalance_state.NODE_FEATURES, "summary": rebalance_state.SUMMARY_FEATURES}
+    named |= {"info, cost: generated, roadef2012": REASSIGNMENT_TERMS, "info, cost: tianchi2018": CURVE_TERMS}
+    named |= {"info, cost: aged": GPU_TERMS, "info, metrics: in all": rebalance_state.COUNTERS}
+    columns = [("Key", "Columns, in order"), *((key, ", ".join(f"`{x}`" for x in row)) for key, row in named.items())]
+    return {
+        "environment": str(rebalance.__doc__).strip(),
+        "fields": f"{REBALANCING_NOTE}\n\n{fields_table(config, rebalance_config.where_it_acts)}",
+        "presets": f"{PRESETS_NOTE}\n\n{presets_table(rebalance_config.PRESETS, config())}",
+        "columns": _table(columns),
+    }
+
+
+def _shown(value: Any) -> str:
+    """A value of a field; of a group of fields what differs from its defaults."""
+    if not isinstance(value, Config):
+        return repr(value)
+    default = type(value)()
+    return repr({key: part for key, part in value if part != getattr(default, key)})
+
+
 def fields_table(config: type[Config], where_it_acts: Callable[[str], str]) -> str:
     """Every field of a configuration; `where_it_acts` says where one plays a part, empty for everywhere."""
     rows = [("Field", "Type", "Default", "Meaning", "Acts in")]
     for name, field in config.model_fields.items():
         kind = re.sub(r"typing\.|<class '|'>", "", str(field.annotation))
         meaning = " ".join(str(field.description or "").split())
-        rows.append((f"`{name}`", kind, f"`{field.default!r}`", meaning, where_it_acts(name) or "all"))
+        rows.append((f"`{name}`", kind, f"`{_shown(field.default)}`", meaning, where_it_acts(name) or "all"))
     return _table(rows)
 
 
@@ -86,7 +120,9 @@ def presets_table(presets: Mapping[str, Config], default: Config) -> str:
     rows = [("Preset", "Fields")]
     for name, config in presets.items():
         changed = {key: value for key, value in config if value != getattr(default, key) and key != "preset"}
-        rows.append((f"`{name}`", ", ".join(f"`{key}={value!r}`" for key, value in changed.items()) or "the defaults"))
+        rows.append(
+            (f"`{name}`", ", ".join(f"`{key}={_shown(value)}`" for key, value in changed.items()) or "the defaults")
+        )
     return _table(rows)
 
 
@@ -168,10 +204,11 @@ def generated(root: Path) -> dict[Path, str]:
         "data": data_block(),
         "results": results_block(root / "docs/results/quickstart", "docs/results/quickstart"),
     }
-    autoscaling = root / "docs/autoscaling.md"
+    autoscaling, rebalancing = root / "docs/autoscaling.md", root / "docs/rebalancing.md"
     return {
         root / "docs/placement.md": placement_page(),
         autoscaling: fill_blocks(autoscaling.read_text(encoding="utf-8"), autoscaling_blocks()),
+        rebalancing: fill_blocks(rebalancing.read_text(encoding="utf-8"), rebalancing_blocks()),
         readme: fill_blocks(readme.read_text(encoding="utf-8"), blocks),
     }
 

@@ -23,6 +23,8 @@ from archrl.traces.registry_demand import (
     WORLDCUP_FILES,
 )
 from archrl.traces.registry_files import AZURE_FILES, DLRM_FILES, OPENB_FILES, TraceFile
+from archrl.traces.registry_roadef import ROADEF_FILES
+from archrl.traces.registry_tianchi import TIANCHI_FILES
 from archrl.traces.table import ARCHIVE_SUFFIXES
 
 _DATA_SUFFIXES = (".csv", ".txt", ".json", *ARCHIVE_SUFFIXES)
@@ -134,6 +136,20 @@ TRACE_SETS = (
         licence="Apache-2.0",
         source="Gan et al., An Open-Source Benchmark Suite for Microservices and Their Hardware-Software Implications "
         "for Cloud and Edge Systems, ASPLOS 2019",
+    ),
+    TraceSet(
+        name="roadef2012",
+        files=ROADEF_FILES,
+        licence="instances: published for the challenge without a licence text (repository: LGPL-3.0); example "
+        "solutions and results of an integer program: no licence file",
+        source="Google ROADEF/EURO Challenge 2011-2012, Machine Reassignment (HAL hal-01366520)",
+    ),
+    TraceSet(
+        name="tianchi2018",
+        files=TIANCHI_FILES,
+        licence="no licence file (repository); data of the Tianchi competition: terms of the competition, research use",
+        source="Alibaba Global Scheduling Algorithm Competition 2018, Tianchi race 231663, data set B; solutions: "
+        "konnase/tianchi",
     ),
 )
 

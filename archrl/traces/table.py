@@ -27,7 +27,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 INT32_MAX = 2**31 - 1
-ARCHIVE_SUFFIXES = (".tar.gz", ".tbz2")
+ARCHIVE_SUFFIXES = (".tar.gz", ".tbz2", ".zip")
 """Archives of several files. They are kept as they lie upstream, never with a further `.gz`."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _ABSENT = frozenset({"", "nan", "NaN"})
@@ -105,10 +105,11 @@ class CsvTable:
     path: Path
     columns: dict[str, list[str]]
     num_rows: int
+    first_row: int = 2  # row in the file of data row 0: 1 where there is no header
 
     def error(self, idx: int, column: str, allowed: str) -> TraceError:
         """The error of the cell in data row `idx` (0-based, header not counted)."""
-        return row_error(self.path, idx + 2, column, self.columns[column][idx], allowed)
+        return row_error(self.path, idx + self.first_row, column, self.columns[column][idx], allowed)
 
     def integers(self, column: str, low: int = 0, high: int | None = None, *, scale: int = 1) -> IntArray:
         """A column of numbers times `scale`, which must give whole 32-bit numbers.
@@ -168,7 +169,9 @@ class CsvTable:
         seen: dict[str, int] = {}
         for idx, name in enumerate(names):
             if name in seen:
-                raise self.error(idx, column, f"a name that is not used before (row {seen[name] + 2} has it)")
+                raise self.error(
+                    idx, column, f"a name that is not used before (row {seen[name] + self.first_row} has it)"
+                )
             seen[name] = idx
         return names
 

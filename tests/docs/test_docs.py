@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from archrl.cluster.rebalance_state import DESTINATION_FEATURES, PROCESS_FEATURES, SUMMARY_FEATURES
 from archrl.cluster.service_schema import CLUSTER_FEATURES, SERVICE_FEATURES
 from archrl.config import load_config
-from archrl.envs import autoscale, autoscale_config, placement
+from archrl.envs import autoscale, autoscale_config, placement, rebalance, rebalance_config
 from archrl.envs.autoscale_config import AutoscaleConfig
+from archrl.envs.rebalance_config import RebalanceConfig
 from archrl.errors import ConfigError
 from archrl.evaluation.experiment import run_experiment
 from archrl.evaluation.experiment_config import ExperimentConfig
@@ -54,6 +56,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
 
 def test_the_pages_have_code_and_commands() -> None:
     named = {"README.md", "add_an_environment.md", "plug_in_your_policy.md", "benchmarking.md", "autoscaling.md"}
+    named |= {"rebalancing.md"}
     assert named <= {p.name for p in PAGES}
     assert sum(len(blocks(page, "python")) for page in WRITTEN) >= 7
     assert len(commands()) >= 10
@@ -117,6 +120,15 @@ def test_page_of_autoscaling_has_the_docstring_every_field_preset_and_family() -
     for name in (*AutoscaleConfig.model_fields, *autoscale_config.PRESETS, *FAMILIES):
         assert f"| `{name}` |" in page
     for name in (*SERVICE_FEATURES, *CLUSTER_FEATURES):
+        assert f"`{name}`" in page
+
+
+def test_page_of_rebalancing_has_the_docstring_every_field_and_preset() -> None:
+    page = (ROOT / "docs/rebalancing.md").read_text(encoding="utf-8")
+    assert str(rebalance.__doc__).strip() in page
+    for name in (*RebalanceConfig.model_fields, *rebalance_config.PRESETS):
+        assert f"| `{name}` |" in page
+    for name in (*PROCESS_FEATURES, *DESTINATION_FEATURES, *SUMMARY_FEATURES):
         assert f"`{name}`" in page
 
 

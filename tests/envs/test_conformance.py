@@ -13,6 +13,7 @@ import pytest
 from archrl.baselines.heuristics import HEURISTICS, make_heuristic
 from archrl.envs.autoscale_make import make_task as make_autoscale_task
 from archrl.envs.placement_make import make_task
+from archrl.envs.rebalance_make import make_task as make_rebalance_task
 from archrl.envs.shells import BatchEnv, SingleEnv
 from archrl.errors import ArchrlError, ConfigError
 from archrl.evaluation.conformance import (
@@ -34,6 +35,8 @@ from tests.envs.guess_task import LENGTH, GuessPolicy, GuessTask
 
 REGISTERED = sorted(name for name in gym.registry if name.startswith("archrl/"))
 ANOTHER_WORLD = {"load_factor": 3.0, "burst_sigma": 0.5, "retries": 3, "retry_budget": 0.5, "interference": 4.0}
+EVENTFUL = {"events_per_migration": 3, "plan_delay": 2, "budget": 5}
+FEW = {"process_candidates": 6, "node_candidates": 3}
 CASES: dict[str, dict[str, dict[str, Any]]] = {
     "archrl/Placement-v0": {
         "toy": {"preset": "toy"},
@@ -53,9 +56,18 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "generated": {"preset": "small", "num_steps": 8, "critical": 4},
         "another_world": {"preset": "tiny", "num_steps": 10, "mode": "desired"} | ANOTHER_WORLD,
     },
+    "archrl/Rebalance-v0": {
+        "all": {"preset": "tiny"},
+        "candidates": {"preset": "tiny", "look_ahead": False, "transient": False} | FEW,
+        "eventful": {"preset": "tiny"} | EVENTFUL | FEW,
+        "dollars": {"preset": "small", "costs": "dollars", "budget": 4},
+        "aged": {"preset": "aged", "placement": "tiny", "budget": 4},
+        "aged_eventful": {"preset": "aged", "placement": "tiny"} | EVENTFUL,
+    },
 }
 MASKED = [("archrl/Placement-v0", case) for case in CASES["archrl/Placement-v0"]]
 MASKED += [("archrl/Autoscale-v0", "wanted")]
+MASKED += [("archrl/Rebalance-v0", case) for case in CASES["archrl/Rebalance-v0"]]
 ONE_SCENARIO = ("toy",)
 PAIRS = [(name, case) for name in REGISTERED for case in CASES.get(name, {"default": {}})]
 
@@ -63,6 +75,7 @@ PAIRS = [(name, case) for name in REGISTERED for case in CASES.get(name, {"defau
 HORIZONS: dict[str, Callable[[Any], int]] = {
     "archrl/Placement-v0": lambda env: int(env.unwrapped.state.cluster.n_requests[0]),
     "archrl/Autoscale-v0": lambda env: int(env.unwrapped.task.config.num_steps),
+    "archrl/Rebalance-v0": lambda env: int(env.unwrapped.state.shared.horizon[0]),
 }
 
 
@@ -112,6 +125,13 @@ def test_placement_task(case):
 @pytest.mark.parametrize("case", CASES["archrl/Autoscale-v0"])
 def test_autoscale_task(case):
     task = make_autoscale_task(**CASES["archrl/Autoscale-v0"][case])
+    for name, check in TASK_CHECKS.items():
+        run_check(name, check, task)
+
+
+@pytest.mark.parametrize("case", CASES["archrl/Rebalance-v0"])
+def test_rebalance_task(case):
+    task = make_rebalance_task(**CASES["archrl/Rebalance-v0"][case])
     for name, check in TASK_CHECKS.items():
         run_check(name, check, task)
 
