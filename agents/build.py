@@ -20,6 +20,8 @@ from archrl.seeding import Split, rng_for, seed_sequence_for
 from archrl_agents.learner_config import DQNFields, LinearSchedule, PPOFields, TrainConfig
 from archrl_agents.masked_dqn import MaskedDQN
 from archrl_agents.networks import NodePolicy, NodeQPolicy
+from archrl_agents.rebalance_config import RebalancePPOConfig
+from archrl_agents.rebalance_network import RebalancePolicy, policy_settings
 from archrl_agents.replay import NStepDictReplayBuffer
 from archrl_agents.row_vec_env import RowVecEnv
 from archrl_agents.service_config import ServiceDQNConfig, ServiceFields, ServicePPOConfig
@@ -89,6 +91,9 @@ def _model(config: TrainConfig, env: RowVecEnv, shared: dict[str, Any]) -> BaseA
     if isinstance(config, PPOConfig):
         shared |= _ppo(config, env) | {"policy_kwargs": {"network": to_dict(config.network)}}
         return MaskablePPO(NodePolicy, **shared)
+    if isinstance(config, RebalancePPOConfig):
+        shared |= _ppo(config, env) | {"policy_kwargs": policy_settings(config.network)}
+        return MaskablePPO(RebalancePolicy, **shared)
     if isinstance(config, DQNConfig):
         shared |= _dqn(config) | {"policy_kwargs": {"network": to_dict(config.network)}}
         return MaskedDQN(NodeQPolicy, replay_buffer_class=NStepDictReplayBuffer, **shared)

@@ -26,6 +26,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from archrl.errors import ConfigError
 from archrl.files import staged_file, write_bytes_atomic
 from archrl_agents.features import score_names
+from archrl_agents.rebalance_network import RebalancePolicy, check_space
 from archrl_agents.service_inputs import input_names
 
 TRAINER_ENTRY = "archrl/trainer"
@@ -120,6 +121,10 @@ def load_policy(
     data, parameters = read_model(path)
     if data["policy_kwargs"].get("service") is not None:
         raise ConfigError(f"model {os.fspath(path)}: trained on archrl/Autoscale-v0; the environment is another one")
+    if issubclass(data["policy_class"], RebalancePolicy):
+        check_space(data["observation_space"])
+        check_space(observation_space)
+        return _built(data, parameters, observation_space, action_space)
     trained, given = score_names(data["observation_space"]), score_names(observation_space)
     if trained != given:
         raise ConfigError(

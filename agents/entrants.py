@@ -51,13 +51,15 @@ def load_agent(path: str | Path, task: Any) -> Entrant:
 
 def _network_of(model: Path, task: Any) -> tuple[Any, Any]:
     """A trained network, and the view of `task` that it acts in."""
+    from archrl.envs.rebalance import RebalanceTask
     from archrl_agents.checkpoint import load_policy, load_service_policy, trained_candidates
     from archrl_agents.service_task import as_trained
 
     found = load_service_policy(model)
     if found is not None:
         return found[0], as_trained(task, found[1]["actions"])
-    task = _with_candidates(task, trained_candidates(model))
+    if not isinstance(task, RebalanceTask):
+        task = _with_candidates(task, trained_candidates(model))
     return load_policy(model, task.observation_space, task.action_space), task
 
 

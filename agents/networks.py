@@ -135,13 +135,17 @@ class NodePolicy(MaskableActorCriticPolicy):
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.network = NodeNetwork(self.observation_space, NetworkConfig(**self.network_kwargs))
+        self.network: nn.Module = NodeNetwork(self.observation_space, NetworkConfig(**self.network_kwargs))
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     def _distribution(self, observation: dict[str, Tensor]) -> tuple[Categorical, Tensor]:
         logits, values = self.network(observation)
-        usable = usable_actions(observation, self.network.config)
-        return Categorical(logits=torch.where(usable, logits, MASKED), validate_args=False), values
+        logits = torch.where(self.usable(observation), logits, MASKED)
+        return Categorical(logits=logits, validate_args=False), values
+
+    def usable(self, observation: dict[str, Tensor]) -> Tensor:
+        """Actions that may be taken, (B, A) bool."""
+        return usable_actions(observation, self.network.config)
 
     def forward(
         self, obs: dict[str, Tensor], deterministic: bool = False, action_masks: Any = None
@@ -161,7 +165,7 @@ class NodePolicy(MaskableActorCriticPolicy):
     def get_distribution(self, obs: dict[str, Tensor], action_masks: Any = None) -> MaskableDistribution:
         """Distribution over the allowed actions."""
         distribution = self.action_dist.proba_distribution(action_logits=self.network(obs)[0])
-        distribution.apply_masking(usable_actions(obs, self.network.config))
+        distribution.apply_masking(self.usable(obs))
         return distribution
 
     def predict_values(self, obs: dict[str, Tensor]) -> Tensor:

@@ -17,6 +17,7 @@ from archrl_agents.learner_config import (
     TrainConfig,
 )
 from archrl_agents.network_config import NetworkConfig
+from archrl_agents.rebalance_config import REBALANCE, RebalancePPOConfig
 from archrl_agents.service_config import ServiceDQNConfig, ServicePPOConfig
 
 Input = Literal[
@@ -75,7 +76,7 @@ class DQNConfig(DQNFields, NodeFields):
     algorithm: Literal["dqn"] = "dqn"
 
 
-AnyConfig = PPOConfig | DQNConfig | CMAConfig | ServicePPOConfig | ServiceDQNConfig
+AnyConfig = PPOConfig | DQNConfig | CMAConfig | ServicePPOConfig | ServiceDQNConfig | RebalancePPOConfig
 CONFIGS: dict[str, type[RunConfig]] = {
     "maskable_ppo": PPOConfig,
     "dqn": DQNConfig,
@@ -83,11 +84,14 @@ CONFIGS: dict[str, type[RunConfig]] = {
     "service_ppo": ServicePPOConfig,
     "service_dqn": ServiceDQNConfig,
 }
+OTHER_TASKS: dict[tuple[str, str], type[RunConfig]] = {("maskable_ppo", REBALANCE): RebalancePPOConfig}
+"""Where the environment too decides what there is to configure."""
 
 
 class _Algorithm(Config):
     model_config = ConfigDict(extra="ignore")
     algorithm: str
+    environment: str = ""
 
 
 def load_train_config(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = ()) -> AnyConfig:
@@ -96,11 +100,13 @@ def load_train_config(source: str | os.PathLike[str] | Mapping[str, Any], overri
     Raises:
         ConfigError: a key or value is not allowed, also one that belongs to the other algorithm.
     """
-    algorithm = load_config(source, _Algorithm, overrides).algorithm
+    asked = load_config(source, _Algorithm, overrides)
+    algorithm = asked.algorithm
     if algorithm not in CONFIGS:
         raise ConfigError(
             f"algorithm: got {algorithm!r}; allowed: {', '.join(CONFIGS)}{closest_match(algorithm, CONFIGS)}"
         )
-    config = load_config(source, CONFIGS[algorithm], overrides)
+    chosen = OTHER_TASKS.get((algorithm, asked.environment), CONFIGS[algorithm])
+    config = load_config(source, chosen, overrides)
     assert isinstance(config, AnyConfig)
     return config

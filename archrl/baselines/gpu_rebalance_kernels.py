@@ -1,7 +1,7 @@
 """Kernels of the rebalancing methods on aged placement states: greedy best improvement and local search.
 
-They keep the tables of `archrl.cluster.rebalance_gpu_rank_kernels`: what entering changes by (specification, node), and
-what leaving changes by request. One migration touches two nodes; only what depends on these is worked out again.
+They keep the tables of `archrl.cluster.rebalance_gpu_table_kernels`. One migration touches two nodes; only what depends
+on these is worked out again.
 
 The objective counts every request that is away from its origin once, as one migration from there to where it is. A
 request only goes back to the GPU slots that it had.
@@ -21,8 +21,8 @@ from archrl.cluster.gpu_moves import can_migrate, carry_out, fits_node, migratio
 from archrl.cluster.handle import view
 from archrl.cluster.jit import inlined, kernel, searching
 from archrl.cluster.kernels import _change, choose_slots, live_requests
-from archrl.cluster.rebalance_gpu_rank_kernels import cheapest_move, forget, prices, refresh_nodes, refresh_specs
 from archrl.cluster.rebalance_gpu_state import gpu_world_view
+from archrl.cluster.rebalance_gpu_table_kernels import cheapest_move, forget, prices, refresh_nodes, refresh_specs
 from archrl.cluster.rebalance_state import NOBODY
 
 SPEC, NODE, SLOTS = schema.SPEC, schema.NODE, schema.SLOTS

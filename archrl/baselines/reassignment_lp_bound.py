@@ -22,13 +22,14 @@ from archrl.scenarios.reassignment_evaluate import evaluate
 EPSILON = float(np.finfo(np.float64).eps)
 
 
-def linear_bound(problem: Reassignment, time_limit_s: float = 60.0) -> int:
+def linear_bound(problem: Reassignment, time_limit_s: float = 60.0, max_moved: int | None = None) -> int:
     """No feasible assignment costs less; at least the trivial bound.
 
     Args:
         problem: The instance. Its program takes 0.4 GiB per million pairs of a process and a node, and the solve
             minutes from 50,000 pairs on; `reassignment_price_bound` bounds larger ones.
         time_limit_s: Wall-clock limit of HiGHS; a bound from duals that are not optimal yet is as certain.
+        max_moved: The bound is on assignments with at most so many processes away from their initial nodes.
 
     Raises:
         ConfigError: the time limit is not above 0.
@@ -37,7 +38,8 @@ def linear_bound(problem: Reassignment, time_limit_s: float = 60.0) -> int:
     """
     if not time_limit_s > 0:
         raise ConfigError(f"time_limit_s: got {time_limit_s!r}; allowed: a number of seconds above 0")
-    model = build_part(problem, problem.initial, np.arange(len(problem)), np.arange(problem.num_nodes))
+    everything = np.arange(len(problem)), np.arange(problem.num_nodes)
+    model = build_part(problem, problem.initial, *everything, max_moved)
     program = relaxation_of(model)
     duals = solve_linear(program, time_limit_s).duals
     least = UNIT * certified_bound(program, duals)

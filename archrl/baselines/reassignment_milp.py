@@ -68,12 +68,13 @@ class ReassignmentSolution:
     """Incumbent and bound over time; the last entry is the outcome."""
 
 
-def solve_milp(
+def solve_milp(  # noqa: PLR0913 - the options of the solver
     problem: Reassignment,
     time_limit_s: float = 60.0,
     start: Ints | None = None,
     threads: int = 1,
     method: Method = "reduced",
+    max_moved: int | None = None,
 ) -> ReassignmentSolution:
     """The cheapest feasible assignment.
 
@@ -83,6 +84,8 @@ def solve_milp(
         start: (P,) feasible assignment to start from; the initial one if None.
         threads: Of HiGHS; the same in all calls of a process.
         method: "reduced", or "stated": the program as the challenge words it.
+        max_moved: Most processes away from their initial nodes; None: all may be. The bound is then on the cost of
+            such assignments only.
 
     Returns:
         An assignment that is no worse than the start, its cost, a bound on every cost, and how both came about.
@@ -98,7 +101,8 @@ def solve_milp(
     began = time.perf_counter()
     now = feasible_start(problem, problem.initial if start is None else start)
     record = _Record(began, evaluate(problem, now).total, trivial_bound(problem).total)
-    model = _build(problem, now, method)
+    _check_moved(problem, now, max_moved)
+    model = _build(problem, now, method, max_moved)
     built = time.perf_counter() - began
     left = time_limit_s - built
     if left > 0:
@@ -112,10 +116,16 @@ def solve_milp(
     return ReassignmentSolution(best, record.cost, record.bound, gap, status, seconds, built, record.moments)
 
 
-def _build(problem: Reassignment, now: Ints, method: Method) -> PartModel:
+def _build(problem: Reassignment, now: Ints, method: Method, max_moved: int | None) -> PartModel:
     if method == "stated":
-        return stated_model(problem, now)
-    return build_part(problem, now, np.arange(len(problem)), np.arange(problem.num_nodes))
+        return stated_model(problem, now, max_moved)
+    return build_part(problem, now, np.arange(len(problem)), np.arange(problem.num_nodes), max_moved)
+
+
+def _check_moved(problem: Reassignment, start: Ints, max_moved: int | None) -> None:
+    moved = int(np.count_nonzero(start != problem.initial))
+    if max_moved is not None and max_moved < moved:
+        raise ConfigError(f"max_moved: got {max_moved!r}; allowed: {moved} or more, as many as the start has moved")
 
 
 class _Record:

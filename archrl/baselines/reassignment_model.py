@@ -13,6 +13,7 @@ process and a node; the columns behind them are continuous and take the right va
     moved        processes of s away from home <= M                                   service s
     spread       sum_l y_sl >= spreadMin_s,  y_sl <= sum_{p of s, n in l} x_pn        service s, location l
     dependency   sum_{n in h} x_pn <= z_th <= sum_{q of t, n in h} x_qn      free p of s, s needs t, neighborhood h
+    budget       sum_p (1 - x_p,home) + those moved already <= most          where moves are limited
 
 Pairs that no feasible assignment can have, and rows that cannot bind, are left out; load and balance costs that are
 linear over all that can happen go into the costs of x. The cost of the program is the change of the cost of the
@@ -28,8 +29,13 @@ from archrl.baselines.reassignment_program import Builder, PartModel
 from archrl.scenarios.reassignment import Ints, Reassignment
 
 
-def build_part(problem: Reassignment, assignment: Ints, processes: Ints, nodes: Ints) -> PartModel:
-    """The program in which `processes` may go to `nodes` or stay, from a feasible assignment (P,)."""
+def build_part(
+    problem: Reassignment, assignment: Ints, processes: Ints, nodes: Ints, max_moved: int | None = None
+) -> PartModel:
+    """The program in which `processes` may go to `nodes` or stay, from a feasible assignment (P,).
+
+    With `max_moved` at most so many processes of the whole instance may be away from their initial nodes.
+    """
     program = Builder(part_of(problem, assignment, processes, nodes))
     _one_node(program)
     _conflict(program)
@@ -42,7 +48,17 @@ def build_part(problem: Reassignment, assignment: Ints, processes: Ints, nodes: 
     _spread(program)
     _dependency(program)
     _needed_by_fixed(program)
+    if max_moved is not None:
+        _budget(program, max_moved)
     return program.finish()
+
+
+def _budget(program: Builder, max_moved: int) -> None:
+    """At most so many processes are away from home, the fixed ones included."""
+    home = np.flatnonzero(program.home)
+    least = len(program.part.free) + int(program.part.moved.sum()) - max_moved
+    if least > 0:
+        program.add_rows([least], [np.inf], (np.zeros(len(home), np.int64), home, np.array(1)))
 
 
 def _one_node(program: Builder) -> None:

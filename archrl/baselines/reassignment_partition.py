@@ -32,12 +32,13 @@ def random_parts(num_nodes: int, count: int, word: Word) -> list[Ints]:
     return [np.sort(part) for part in np.array_split(order, count)]
 
 
-def solve_partitioned(
+def solve_partitioned(  # noqa: PLR0913 - the options of the solver
     problem: Reassignment,
     assignment: Ints,
     parts: list[Ints],
     time_limit_s: float = math.inf,
     node_limit: int | None = None,
+    max_moved: int | None = None,
 ) -> Ints:
     """The assignment after each part was solved in turn, from what the ones before it left; never worse.
 
@@ -48,6 +49,8 @@ def solve_partitioned(
         time_limit_s: Wall-clock limit for all parts; each gets an equal share of what is left.
         node_limit: Most nodes of the search tree per part. With it and without a time limit the answer is the same
             every time.
+        max_moved: Most processes away from their initial nodes, not fewer than in `assignment`. Parts share it by their
+            processes, in turn; what a part leaves is for the next ones.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -58,12 +61,24 @@ def solve_partitioned(
     if not time_limit_s > 0:
         raise ConfigError(f"time_limit_s: got {time_limit_s!r}; allowed: a number of seconds above 0, inf for no limit")
     deadline, current = time.perf_counter() + time_limit_s, feasible_start(problem, assignment)
+    limits = _limits(problem, current, parts, max_moved)
     for index, nodes in enumerate(parts):
         share = (deadline - time.perf_counter()) / (len(parts) - index)
         if share <= 0:
             break
         processes = np.flatnonzero(np.isin(current, nodes))
-        found = solve_subset(problem, current, processes, nodes, share, node_limit)
+        found = solve_subset(problem, current, processes, nodes, share, node_limit, limits[index])
         if found is not None:
             current = found.assignment
     return current
+
+
+def _limits(problem: Reassignment, current: Ints, parts: list[Ints], max_moved: int | None) -> list[int | None]:
+    """How many processes may be away from home after each part, in all."""
+    if max_moved is None:
+        return [None] * len(parts)
+    moved = int(np.count_nonzero(current != problem.initial))
+    if max_moved < moved:
+        raise ConfigError(f"max_moved: got {max_moved!r}; allowed: {moved} or more, as many as are moved already")
+    members = np.cumsum([np.isin(current, nodes).sum() for nodes in parts])
+    return [moved + int(round((max_moved - moved) * count / members[-1])) for count in members.tolist()]

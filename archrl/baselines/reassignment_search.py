@@ -14,25 +14,27 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from archrl.baselines.reassignment_search_kernels import anneal, begin
-from archrl.baselines.reassignment_search_state import EVALUATED, KINDS, SearchState, allocate_search
+from archrl.baselines.reassignment_search_state import KINDS, SearchState, allocate_search
 from archrl.cluster.reassignment_state import ReassignmentState, allocate, load_row, sizes_for
 from archrl.errors import ConfigError, InfeasibleError
 from archrl.scenarios.reassignment import Ints, Reassignment
 from archrl.scenarios.reassignment_evaluate import check_assignment, evaluate, violations
 from archrl.seeding import seed_sequence_for
 
-CHUNK_MOVES = 1_000_000
-"""Moves between two looks at the clock, about 0.05 s."""
+CHUNK_MOVES = 100_000
+"""Moves between two looks at the clock, about 0.02 s."""
 CHUNKS_PER_PHASE = 50
 """At least so many temperatures' steps in a phase."""
 COLDEST = 1.0
 """Last temperature, in units of cost: all costs are integers."""
 MOST_SECONDS = 1e7
+Clock = Literal["wall", "cpu"]
+"""Of a budget in seconds: time that passes, or time that each worker's thread works, which other programs do not use up."""
 
 
 class Phase(NamedTuple):
@@ -80,25 +82,27 @@ class SearchResult(NamedTuple):
 
 @dataclass(frozen=True)
 class _Budget:
-    """Seconds of wall-clock time, or moves of each worker."""
+    """Seconds, or moves, of each worker."""
 
     seconds: float | None
     moves: int | None
-    began: float
+    clock: Clock
 
-    def at(self, moves: int, first: float, last: float) -> float:
-        """How far a worker is in the phase from share `first` to `last` of the budget, 0 to 1, after `moves` in it."""
+    def now(self) -> float:
+        """The clock that counts: of the wall, or of the work of this thread."""
+        return time.perf_counter() if self.clock == "wall" else time.thread_time()
+
+    def at(self, share: float, moves: int, began: float) -> float:
+        """How far a worker is, 0 to 1, in a phase that has this share of the budget, after `moves` in it."""
         if self.moves is not None:
-            share = moves / self.moves if self.moves else 1.0
-        else:
-            share = (time.perf_counter() - self.began) / self.seconds - first if self.seconds else 1.0
-        return min(max(share / (last - first), 0.0), 1.0)
+            return min(moves / (share * self.moves), 1.0) if self.moves else 1.0
+        return min((self.now() - began) / (share * self.seconds), 1.0) if self.seconds else 1.0
 
-    def chunk(self, first: float, last: float) -> int:
+    def chunk(self, share: float) -> int:
         """Moves between two temperatures."""
         if self.moves is None:
             return CHUNK_MOVES
-        return max(1, min(CHUNK_MOVES, int((last - first) * self.moves) // CHUNKS_PER_PHASE))
+        return max(1, min(CHUNK_MOVES, int(share * self.moves) // CHUNKS_PER_PHASE))
 
 
 @dataclass
@@ -128,7 +132,7 @@ class _Worker:
         self.floor = floor
         self.state: ReassignmentState = allocate(sizes_for([problem], 1))
         load_row(self.state, 0, problem)
-        self.search: SearchState = allocate_search(problem.num_processes, problem.num_nodes)
+        self.search: SearchState = allocate_search(problem)
         self.search.until[:] = np.cumsum(settings.kinds) / sum(settings.kinds)
         self.search.word[0] = seed_sequence_for(seed, "test", "search", index).generate_state(1, np.uint64)[0] | 1
 
@@ -136,16 +140,16 @@ class _Worker:
     def cost(self) -> int:
         return int(self.search.best_cost[0])
 
-    def run(self, start: Ints, budget: _Budget, span: tuple[float, float], heat: tuple[float, float], log: _Log) -> int:
-        """Cool from `start` while the used share of the budget goes through `span`; the best cost."""
+    def run(self, start: Ints, budget: _Budget, share: float, heat: tuple[float, float], log: _Log) -> int:
+        """Cool from `start` while a share of the budget is used up; the best cost."""
         begin(self.state.handle, 0, self.search.handle, start)
-        done, chunk = 0, budget.chunk(*span)
-        at = budget.at(0, *span)
-        while at < 1.0 and self.cost > self.floor:
+        began, done, chunk = budget.now(), 0, budget.chunk(share)
+        at = budget.at(share, 0, began)
+        while at < 1.0 and self.cost > self.floor and len(self.search.movable):
             temperature = heat[0] * (heat[1] / heat[0]) ** at
             anneal(self.state.handle, 0, self.search.handle, chunk, temperature, temperature)
             done += chunk
-            at = budget.at(done, *span)
+            at = budget.at(share, done, began)
             log.add(self.cost, chunk)
         return self.cost
 
@@ -155,12 +159,6 @@ def _heat(phase: Phase, unit: float) -> tuple[float, float]:
     hot = max(phase.hot * unit, COLDEST)
     cold = COLDEST if phase.cold is None else max(phase.cold * unit, COLDEST)
     return hot, min(cold, hot)
-
-
-def _spans(phases: tuple[Phase, ...]) -> list[tuple[float, float]]:
-    """Each phase's part of the budget."""
-    ends = np.concatenate([[0.0], np.cumsum([phase.share for phase in phases]) / sum(phase.share for phase in phases)])
-    return list(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True))
 
 
 def _check(problem: Reassignment, start: Ints, seconds: float | None, moves: int | None) -> None:
@@ -184,6 +182,7 @@ def search(  # noqa: PLR0913 - the options of the search
     seed: int = 0,
     start: Ints | None = None,
     floor: int = -1,
+    clock: Clock = "wall",
     settings: SearchSettings | None = None,
     on_record: Callable[[Record], None] | None = None,
 ) -> SearchResult:
@@ -191,11 +190,12 @@ def search(  # noqa: PLR0913 - the options of the search
 
     Args:
         problem: The instance.
-        seconds: Budget of wall-clock time; 0 gives the start back.
+        seconds: Budget of time, see `clock`; 0 gives the start back.
         moves: Budget of evaluated moves of each worker, instead: the result is then the same on every machine.
         seed: Of all random numbers.
         start: (P,) feasible assignment; the initial one by default.
         floor: A cost at which to stop, such as a proven bound.
+        clock: What the seconds are of.
         settings: Moves, temperatures, number of threads.
         on_record: Called with each improvement, from any thread, one at a time.
 
@@ -207,14 +207,15 @@ def search(  # noqa: PLR0913 - the options of the search
     best = np.array(problem.initial if start is None else start, np.int64)
     _check(problem, best, seconds, moves)
     log = _Log(time.perf_counter(), on_record)
-    budget = _Budget(seconds, moves, log.began)
+    budget, whole = _Budget(seconds, moves, clock), sum(phase.share for phase in settings.phases)
     workers = [_Worker(problem, settings, seed, index, floor) for index in range(settings.workers)]
     unit = evaluate(problem, problem.initial).total / len(problem)
     cost = evaluate(problem, best).total
     log.add(cost, 0)
-    for phase, span in zip(settings.phases, _spans(settings.phases), strict=True):
+    for phase in settings.phases:
+        share, heat = phase.share / whole, _heat(phase, unit)
         with ThreadPoolExecutor(settings.workers) as pool:
-            jobs = [pool.submit(worker.run, best, budget, span, _heat(phase, unit), log) for worker in workers]
+            jobs = [pool.submit(worker.run, best, budget, share, heat, log) for worker in workers]
             costs = [job.result() for job in jobs]
         winner = int(np.argmin(costs))
         cost, best = costs[winner], np.array(workers[winner].search.best, np.int64)

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import math
 
-from archrl.baselines.reassignment_search_moves import link, try_eject, try_exchange, try_shift, try_swap
+from archrl.baselines.reassignment_search_moves import (
+    destination,
+    link,
+    someone_on,
+    try_eject,
+    try_rearrange,
+    try_shift,
+    try_swap,
+)
 from archrl.baselines.reassignment_search_state import (
     ACCEPTED,
     EJECT,
@@ -44,16 +52,16 @@ def begin(handle, b, search_handle, nodes):  # type: ignore[no-untyped-def]
 @inlined
 def _try_move(v, b, s, limit):  # type: ignore[no-untyped-def]
     """Draw one move and carry it out where it may be; its change of the cost, or INFEASIBLE."""
-    num_processes = v.node.shape[1]
-    p, kind = draw_below(s.word, num_processes), draw_unit(s.word)
+    p, kind = s.movable[draw_below(s.word, len(s.movable))], draw_unit(s.word)
     if kind <= s.until[SHIFT]:
         return try_shift(v, b, s, p, limit)
-    q = draw_below(s.word, num_processes)
     if kind <= s.until[SWAP]:
-        return try_swap(v, b, s, p, q, limit)
+        return try_swap(v, b, s, p, s.movable[draw_below(s.word, len(s.movable))], limit)
+    n = destination(v, b, s, p, 0.0)
     if kind <= s.until[EJECT]:
-        return try_eject(v, b, s, p, q, limit)
-    return try_exchange(v, b, s, p, q, limit)
+        q = someone_on(s, n)
+        return try_eject(v, b, s, q, p, limit) if q >= 0 else INFEASIBLE
+    return try_rearrange(v, b, s, p, n, limit)
 
 
 @inlined

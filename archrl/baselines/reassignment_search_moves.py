@@ -7,7 +7,7 @@ most that the cost may change; it returns the change, or INFEASIBLE where nothin
 * swap: p and q change places.
 * eject: q takes the place of p, which goes home or elsewhere. With transient resources most nodes are full of what moved
   processes still hold, so that going home is what makes room.
-* exchange: p takes the place of two processes of one node, which go home or to the node of p ("big process
+* rearrange: p goes to a node from which others are sent away, home or elsewhere, one by one until p fits ("big process
   rearrangement" in the challenge's literature).
 
 Source of the neighborhoods: Gavranovic, Buljubasic and Demirovic, "Variable Neighborhood Search for Google Machine
@@ -18,13 +18,17 @@ Research 242, 2016.
 
 from __future__ import annotations
 
-from archrl.baselines.reassignment_search_state import JOURNAL
+import numpy as np
+
+from archrl.baselines.reassignment_search_state import JOURNAL, LONGEST
 from archrl.cluster.draws import draw_below, draw_unit
 from archrl.cluster.jit import inlined
 from archrl.cluster.reassignment_kernels import (
     away_from_home,
     changed_cost,
+    enter,
     exchanged_cost,
+    leave,
     most_moved_after,
     move_cost,
     room_for,
@@ -39,12 +43,15 @@ from archrl.cluster.reassignment_kernels import (
     total_cost,
 )
 from archrl.cluster.reassignment_moves import INFEASIBLE, chain_holds
-from archrl.cluster.reassignment_state import ABSENT
 
 HOMEWARD_SHIFT, HOMEWARD = 0.05, 0.5
 """Chance that a process away from home is sent there: when it shifts, and when it has to make room."""
-STRIDE = 4
-"""The second of two processes of a node is drawn from this many after the first."""
+STRIDE = 8
+"""A process of a node is drawn from so many that lead its ring."""
+TO_MOVER = 0.5
+"""Chance that a process at home, sent away for another, goes where that one came from."""
+MOST_LOOKS = 24
+"""Processes of a node that are looked at to make room."""
 SERVICE_WEIGHT = 1
 
 
@@ -84,18 +91,30 @@ def relinked(v, b, s, p, origin):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _destination(v, b, s, p, chance):  # type: ignore[no-untyped-def]
-    """The initial node of p, by `chance` where it is away from it, or any node."""
-    home = v.initial[b, p]
-    if home != ABSENT and home != v.node[b, p] and draw_unit(s.word) < chance:
-        return home
-    return draw_below(s.word, v.location.shape[1])
+def destination(v, b, s, p, chance):  # type: ignore[no-untyped-def]
+    """The initial node of p, by `chance` where it is away from it, or any node where it can ever be."""
+    if away_from_home(v, b, p, v.node[b, p]) != 0 and draw_unit(s.word) < chance:
+        return v.initial[b, p]
+    if len(s.option) == 0:
+        return np.int32(draw_below(s.word, v.location.shape[1]))
+    first = s.option_start[p]
+    return s.option[first + draw_below(s.word, s.option_start[p + 1] - first)]
+
+
+@inlined
+def someone_on(s, n):  # type: ignore[no-untyped-def]
+    """A process of node n, one of the `STRIDE` that lead its ring; -1 where it is empty."""
+    q = s.head[n]
+    if q >= 0:
+        for _ in range(draw_below(s.word, STRIDE)):
+            q = s.following[q]
+    return q
 
 
 @inlined
 def try_shift(v, b, s, p, limit):  # type: ignore[no-untyped-def]
     """p goes to another node."""
-    a, n = v.node[b, p], _destination(v, b, s, p, HOMEWARD_SHIFT)
+    a, n = v.node[b, p], destination(v, b, s, p, HOMEWARD_SHIFT)
     if n == a or not shift_fits(v, b, p, n):
         return INFEASIBLE
     change = shift_cost(v, b, p, n)
@@ -140,7 +159,7 @@ def eject_cost(v, b, p, c, q):  # type: ignore[no-untyped-def]
 @inlined
 def try_eject(v, b, s, p, q, limit):  # type: ignore[no-untyped-def]
     """q takes the place of p, which goes home or elsewhere."""
-    a, m, c = v.node[b, p], v.node[b, q], _destination(v, b, s, p, HOMEWARD)
+    a, m, c = v.node[b, p], v.node[b, q], destination(v, b, s, p, HOMEWARD)
     if m == a or m == c or c == a or v.service[b, p] == v.service[b, q]:
         return INFEASIBLE
     if v.on_node[b, v.service[b, q], a] != 0 or not shift_fits(v, b, p, c) or not room_for(v, b, a, q, p):
@@ -163,78 +182,73 @@ def try_eject(v, b, s, p, q, limit):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def held(v, b, p, n, r):  # type: ignore[no-untyped-def]
-    """What p takes of resource r on node n beyond what it holds there anyway."""
-    return 0 if v.transient[b, r] != 0 and v.initial[b, p] == n else v.requirement[b, p, r]
-
-
-@inlined
-def _pair_makes_room(v, b, p, q, o):  # type: ignore[no-untyped-def]
-    """Whether p fits on the node of q and o once these are gone."""
-    m = v.node[b, q]
+def _lacks_room(v, b, p, n):  # type: ignore[no-untyped-def]
+    """Whether p needs more of a resource than node n has left."""
+    home = v.initial[b, p] == n
     for r in range(v.load_weight.shape[1]):
-        if v.slack[b, m, r] + held(v, b, q, m, r) + held(v, b, o, m, r) < held(v, b, p, m, r):
-            return False
-    return True
+        if v.requirement[b, p, r] > v.slack[b, n, r] and not (home and v.transient[b, r] != 0):
+            return True
+    return False
 
 
 @inlined
-def _pair_fits(v, b, p, q, to_q, o, to_o):  # type: ignore[no-untyped-def]
-    """Whether q fits on node `to_q` and o on node `to_o` once p has left its own."""
+def _helps(v, b, q, p, n):  # type: ignore[no-untyped-def]
+    """Whether node n would have more of a resource that p lacks there if q left it."""
+    home_p, home_q = v.initial[b, p] == n, v.initial[b, q] == n
+    for r in range(v.load_weight.shape[1]):
+        transient = v.transient[b, r] != 0
+        if v.requirement[b, p, r] > v.slack[b, n, r] and not (transient and (home_p or home_q)):
+            return True
+    return False
+
+
+@inlined
+def _refuge(v, b, s, q, a):  # type: ignore[no-untyped-def]
+    """Where q goes when it has to leave its node: home where it is away, else to node a or anywhere."""
+    if away_from_home(v, b, q, v.node[b, q]) != 0:
+        return v.initial[b, q]
+    return a if draw_unit(s.word) < TO_MOVER else destination(v, b, s, q, 0.0)
+
+
+@inlined
+def _make_room(v, b, s, p, n, a):  # type: ignore[no-untyped-def]
+    """Send processes of node n away until p, which is nowhere, fits there. How many, or -1 - how many in vain."""
+    q, left, sent = s.head[n], MOST_LOOKS, 0
+    while _lacks_room(v, b, p, n):
+        left -= 1
+        if left < 0 or sent == LONGEST - 1:
+            return -1 - sent
+        following = s.following[q]
+        if v.node[b, q] == n and _helps(v, b, q, p, n):
+            to = _refuge(v, b, s, q, a)
+            if to != n and shift_fits(v, b, q, to):
+                shift(v, b, q, to)
+                s.mover[sent], s.origin[sent] = q, n
+                sent += 1
+        q = following
+    return sent
+
+
+@inlined
+def try_rearrange(v, b, s, p, n, limit):  # type: ignore[no-untyped-def]
+    """p goes to node n, from which others are sent away until it fits."""
     a = v.node[b, p]
-    for r in range(v.load_weight.shape[1]):
-        need_q, need_o, freed = held(v, b, q, to_q, r), held(v, b, o, to_o, r), held(v, b, p, a, r)
-        room_q = v.slack[b, to_q, r] + (freed if to_q == a else 0)
-        room_o = v.slack[b, to_o, r] + (freed if to_o == a else 0)
-        if need_q > room_q or need_o > room_o or (to_q == to_o and need_q + need_o > room_q):
-            return False
-    return True
-
-
-@inlined
-def _exchanged(v, b, s, p, to_q, to_o, limit):  # type: ignore[no-untyped-def]
-    """Carry out an exchange, and take it back where it costs too much or breaks a constraint."""
-    q, o, m, a = s.mover[0], s.mover[1], s.origin[0], s.origin[2]
+    if n == a or v.on_node[b, v.service[b, p], n] != 0 or s.head[n] < 0:
+        return INFEASIBLE
+    s.head[n] = someone_on(s, n)
     before = total_cost(v, b)
-    shift(v, b, p, m)
-    shift(v, b, q, to_q)
-    shift(v, b, o, to_o)
-    change = total_cost(v, b) - before
-    if change > limit or not chain_holds(v, b, s.mover, s.origin, 3):
-        shift(v, b, o, m)
-        shift(v, b, q, m)
-        shift(v, b, p, a)
-        return INFEASIBLE
-    relinked(v, b, s, p, a)
-    relinked(v, b, s, q, m)
-    relinked(v, b, s, o, m)
-    return change
-
-
-@inlined
-def _home_or(v, b, s, p, n):  # type: ignore[no-untyped-def]
-    """The initial node of p, by chance where it is away from it, or node n."""
-    if away_from_home(v, b, p, v.node[b, p]) != 0 and draw_unit(s.word) < HOMEWARD:
-        return v.initial[b, p]
-    return n
-
-
-@inlined
-def try_exchange(v, b, s, p, q, limit):  # type: ignore[no-untyped-def]
-    """p takes the place of q and of a neighbour of q in its ring, which go home or to the node of p."""
-    a, m, o = v.node[b, p], v.node[b, q], s.following[q]
-    if m == a or v.on_node[b, v.service[b, p], m] != 0:
-        return INFEASIBLE
-    for _ in range(draw_below(s.word, STRIDE)):
-        o = s.following[o]
-    first, second, third = v.service[b, p], v.service[b, q], v.service[b, o]
-    if o == q or first == second or first == third or second == third or not _pair_makes_room(v, b, p, q, o):
-        return INFEASIBLE
-    to_q, to_o = _home_or(v, b, s, q, a), _home_or(v, b, s, o, a)
-    if v.on_node[b, second, to_q] != 0 or v.on_node[b, third, to_o] != 0:
-        return INFEASIBLE
-    if not _pair_fits(v, b, p, q, to_q, o, to_o):
-        return INFEASIBLE
-    s.mover[0], s.mover[1], s.mover[2] = q, o, p
-    s.origin[0], s.origin[1], s.origin[2] = m, m, a
-    return _exchanged(v, b, s, p, to_q, to_o, limit)
+    leave(v, b, p)
+    sent = _make_room(v, b, s, p, n, a)
+    if sent >= 0:
+        enter(v, b, p, n)
+        s.mover[sent], s.origin[sent] = p, a
+        change = total_cost(v, b) - before
+        if change <= limit and chain_holds(v, b, s.mover, s.origin, sent + 1):
+            for i in range(sent + 1):
+                relinked(v, b, s, s.mover[i], s.origin[i])
+            return change
+        leave(v, b, p)
+    for i in range(sent if sent >= 0 else -1 - sent):
+        shift(v, b, s.mover[i], n)
+    enter(v, b, p, a)
+    return INFEASIBLE

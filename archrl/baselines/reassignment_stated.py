@@ -31,13 +31,17 @@ from archrl.scenarios.reassignment import Ints, Reassignment
 from archrl.scenarios.reassignment_evaluate import evaluate, usage
 
 
-def stated_model(problem: Reassignment, assignment: Ints) -> PartModel:
+def stated_model(problem: Reassignment, assignment: Ints, max_moved: int | None = None) -> PartModel:
     """The whole program, that starts from a feasible assignment (P,); its cost is the change of cost.
+
+    With `max_moved` at most so many processes may be away from their initial nodes.
 
     Raises:
         ImportError: the extra "solvers" is not installed.
     """
     stated = _Stated(problem)
+    if max_moved is not None:
+        stated.limit_moves(max_moved)
     everything, nodes = np.arange(len(problem)), np.arange(problem.num_nodes)
     part = part_of(problem, assignment, everything, nodes)
     grid = np.repeat(everything, len(nodes)), np.tile(nodes, len(problem))
@@ -148,6 +152,11 @@ class _Stated:
         load = (self.excess * self._of(problem.load_weight, "resource")).sum()
         balance = (self.uneven * self._of(problem.balance_weight, "cost")).sum()
         self.model.add_objective(load + balance + moves + problem.service_move_weight * self.most)
+
+    def limit_moves(self, max_moved: int) -> None:
+        """At most so many processes leave their initial nodes."""
+        stay = (self.at * self.home).sum()
+        self.model.add_constraints(stay >= len(self.problem) - max_moved, name="budget")
 
     def columns_of(self, assignment: Ints) -> Any:
         """The columns of an assignment."""

@@ -25,13 +25,14 @@ class Improvement(NamedTuple):
     """Of the cost; below 0."""
 
 
-def solve_subset(
+def solve_subset(  # noqa: PLR0913 - the options of the solver
     problem: Reassignment,
     assignment: Ints,
     processes: Ints,
     nodes: Ints,
     time_limit_s: float = math.inf,
     node_limit: int | None = None,
+    max_moved: int | None = None,
 ) -> Improvement | None:
     """The best way to spread some processes over some nodes while all others stay.
 
@@ -44,6 +45,7 @@ def solve_subset(
         nodes: Nodes that they may move to; each may also stay.
         time_limit_s: Wall-clock limit of HiGHS.
         node_limit: Most nodes of its search tree. With it and without a time limit the answer is the same every time.
+        max_moved: Most processes of the instance away from their initial nodes, not fewer than in `assignment`.
 
     Returns:
         The assignment and the change of its cost; None where nothing better was found.
@@ -60,7 +62,7 @@ def solve_subset(
     free, opened = _indices("processes", processes, len(problem)), _indices("nodes", nodes, problem.num_nodes)
     if not len(free) or not len(opened):
         return None
-    model = build_part(problem, now, free, opened)
+    model = build_part(problem, now, free, opened, max_moved)
     answer = solve_part(model, Limits(time_limit_s, node_limit, relative_gap=GAP))
     if answer.columns is None:
         return None

@@ -34,15 +34,16 @@ AUTOSCALING_FILES = tuple(
 )
 """Kernels on top of the model of services, which calls none of them."""
 REASSIGNMENT_FILES = tuple(f"cluster/reassignment_{name}.py" for name in ("state", "kernels", "moves"))
-REASSIGNMENT_SEARCH_FILES = tuple(
-    f"baselines/reassignment_search_{name}.py" for name in ("state", "moves", "kernels")
-)
+REASSIGNMENT_SEARCH_FILES = tuple(f"baselines/reassignment_search_{name}.py" for name in ("state", "moves", "kernels"))
 """Kernels on top of the model of reassignment."""
+REBALANCE_SEARCH_FILES = ("baselines/rebalance_search_kernels.py",)
 REBALANCE_FILES = tuple(f"cluster/rebalance_{name}.py" for name in ("state", "kernels"))
 REBALANCE_REASSIGNMENT_FILES = tuple(
     f"cluster/rebalance_{name}.py" for name in ("reassignment_state", "rank_kernels", "reassignment_kernels")
 )
-REBALANCE_GPU_FILES = tuple(f"cluster/rebalance_gpu_{name}.py" for name in ("state", "rank_kernels", "kernels"))
+REBALANCE_GPU_FILES = tuple(
+    f"cluster/rebalance_gpu_{name}.py" for name in ("state", "table_kernels", "rank_kernels", "kernels")
+)
 """Decisions of a rebalancing episode, and its worlds over the models of reassignment and of placement."""
 CURVE_FILES = ("traces/tianchi2018.py", *(f"cluster/curve_{name}.py" for name in ("evaluate", "state", "kernels")))
 REBALANCE_CURVE_FILES = tuple(f"cluster/rebalance_curve_{name}.py" for name in ("state", "kernels"))
@@ -51,7 +52,8 @@ CURVE_SEARCH_FILES = ("baselines/curve_search_kernels.py",)
 KERNEL_FILES = (
     *(*COMMON_FILES, *PLACEMENT_FILES, *SERVICE_FILES, *AUTOSCALING_FILES),
     *(*GPU_MOVE_FILES, *GPU_SEARCH_FILES, *REBALANCE_GPU_FILES),
-    *(*REASSIGNMENT_FILES, *REASSIGNMENT_SEARCH_FILES, *REBALANCE_FILES, *REBALANCE_REASSIGNMENT_FILES),
+    *(*REASSIGNMENT_FILES, *REASSIGNMENT_SEARCH_FILES, *REBALANCE_SEARCH_FILES),
+    *(*REBALANCE_FILES, *REBALANCE_REASSIGNMENT_FILES),
     *(*CURVE_FILES, *CURVE_SEARCH_FILES, *REBALANCE_CURVE_FILES),
 )
 """Every file whose content ends up in compiled code, below the package. The two models share `COMMON_FILES` only."""
@@ -76,6 +78,7 @@ def files_behind(path: str) -> tuple[str, ...]:
         REBALANCE_CURVE_FILES: (*CURVE_FILES, *REBALANCE_FILES),
         REASSIGNMENT_FILES: (),
         REASSIGNMENT_SEARCH_FILES: REASSIGNMENT_FILES,
+        REBALANCE_SEARCH_FILES: REASSIGNMENT_FILES,
         REBALANCE_FILES: (),
         REBALANCE_REASSIGNMENT_FILES: (*REASSIGNMENT_FILES, *REBALANCE_FILES),
         REBALANCE_GPU_FILES: (*PLACEMENT_FILES, *GPU_MOVE_FILES, *REBALANCE_FILES),

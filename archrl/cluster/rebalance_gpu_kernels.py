@@ -13,7 +13,7 @@ from archrl.cluster.gpu_moves import can_migrate, fragmentation_now, migration_u
 from archrl.cluster.handle import view
 from archrl.cluster.jit import kernel
 from archrl.cluster.kernels import live_requests
-from archrl.cluster.rebalance_gpu_rank_kernels import forget, prices, show_nodes, show_processes
+from archrl.cluster.rebalance_gpu_rank_kernels import show_nodes, show_processes
 from archrl.cluster.rebalance_gpu_state import (
     FRAGMENTATION_TERM,
     MIGRATION_TERM,
@@ -21,6 +21,7 @@ from archrl.cluster.rebalance_gpu_state import (
     REJECTED_TERM,
     gpu_world_view,
 )
+from archrl.cluster.rebalance_gpu_table_kernels import forget, prices
 from archrl.cluster.rebalance_kernels import (
     END,
     NOTHING,

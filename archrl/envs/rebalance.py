@@ -149,6 +149,10 @@ class RebalanceTask:
         self.action_space: spaces.Space[Any] = spaces.Discrete(self.spec.actions)
         self.observation_space = self._observation_space()
 
+    def sibling(self, config: RebalanceConfig, split: Split) -> RebalanceTask:
+        """The same source and world with other places to choose from, or another split."""
+        return RebalanceTask(config, self.source, self.world, split)
+
     @property
     def stop(self) -> int:
         """The action that ends the episode, in the first decision of a migration."""

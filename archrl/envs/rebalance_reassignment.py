@@ -91,7 +91,7 @@ class ReassignmentWorld:
 
     def load(self, shared: RebalanceState, own: ReassignmentRows, row: int, scenario: RebalanceScenario) -> None:
         """Put an instance into a row, in its initial assignment."""
-        problem = self._as_played(scenario.problem)
+        problem = self.as_played(scenario.problem)
         model, world = own
         reassignment_state.load_row(model, row, problem)
         world.num_processes[row], world.num_nodes[row] = problem.num_processes, problem.num_nodes
@@ -105,8 +105,8 @@ class ReassignmentWorld:
         if self.prices.migrations is not None:
             world.migration_usd[row, : len(problem)] = self.prices.migrations.of(problem)
 
-    def _as_played(self, problem: Reassignment) -> Reassignment:
-        """Without transient resources where they are switched off; without move costs where moves are in dollars."""
+    def as_played(self, problem: Reassignment) -> Reassignment:
+        """The instance without transient resources where they are switched off; without move costs where moves are in dollars."""
         if not self.transient:
             problem = replace(problem, transient=np.zeros_like(problem.transient))
         if self.prices.migrations is not None:

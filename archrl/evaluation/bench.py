@@ -13,7 +13,7 @@ from archrl.errors import ConfigError
 from archrl.evaluation.arena import Arena, find_arena
 from archrl.evaluation.bounds import Certificate
 from archrl.evaluation.entrants import Entrant, ReplayPolicy, make_policy
-from archrl.evaluation.evaluate import draw_scenarios
+from archrl.evaluation.evaluate import draw_scenarios, sibling
 from archrl.evaluation.experiment_config import ExperimentConfig, HeuristicConfig
 from archrl.seeding import Split
 
@@ -38,7 +38,7 @@ class Bench:
 
     def variant(self, **changes: Any) -> Any:
         """The task with another way to give actions; what happens and what it costs stays the same."""
-        return type(self.task)(_changed(self.env, changes), self.task.source, self.task.split)
+        return sibling(self.task, _changed(self.env, changes), self.task.split)
 
     def home_task(self, split: Split, **changes: Any) -> Any:
         """The same of a split of the home world.
@@ -48,7 +48,7 @@ class Bench:
         """
         env = _changed(self.home, changes)
         same = not self.config.test_env
-        return type(self.task)(env, self.task.source, split) if same else self.arena.task_of(env, split)
+        return sibling(self.task, env, split) if same else self.arena.task_of(env, split)
 
     def draw(self, split: Split, count: int) -> list[Any]:
         """Scenarios of a split of the home world; those of different splits never overlap."""

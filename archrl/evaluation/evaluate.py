@@ -38,12 +38,13 @@ class Bound:
 
 def draw_scenarios(task: Any, split: Split, seed: int, count: int) -> list[Any]:
     """`count` scenarios of a split; the streams are those that environments of this split and seed would draw."""
-    source_task = task if task.split == split else _with_split(task, split)
+    source_task = task if task.split == split else sibling(task, task.config, split)
     return [source_task.sample(rng_for(seed, split, "episode", k)) for k in range(count)]
 
 
-def _with_split(task: Any, split: Split) -> Any:
-    return type(task)(task.config, task.source, split)
+def sibling(task: Any, config: Any, split: Split) -> Any:
+    """A task on the same source, by its own method where it needs more than that."""
+    return task.sibling(config, split) if hasattr(task, "sibling") else type(task)(config, task.source, split)
 
 
 def evaluate(
@@ -80,6 +81,11 @@ def evaluate(
     return to_frame(records)
 
 
+def own_metrics(policy: Any, episode: int) -> dict[str, float]:
+    """What a policy says of an episode itself, by its method `episode_metrics`, if it has one."""
+    return dict(policy.episode_metrics(episode)) if hasattr(policy, "episode_metrics") else {}
+
+
 def _check_bound(name: str, result: Episode, bound: Bound, fingerprint: str) -> None:
     if bound.status != NO_BOUND and result.cost_usd < bound.usd - bound_slack(bound.usd):
         raise ArchrlError(
@@ -108,7 +114,7 @@ def _record(
         steps=result.steps,
         violations=result.violations,
         decision_us=result.decision_us,
-        metrics=result.metrics,
+        metrics=result.metrics | own_metrics(entrant.policy, episode),
         bound_usd=bound.usd,
         bound_status=bound.status,
     )

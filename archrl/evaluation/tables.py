@@ -19,6 +19,9 @@ from archrl.files import write_text_atomic
 
 __all__ = [
     "display_parts",
+    "frame_latex",
+    "frame_markdown",
+    "latex_text",
     "read_caption",
     "summary_table",
     "table_caption",
@@ -87,7 +90,7 @@ def display_parts(table: pd.DataFrame) -> list[pd.DataFrame]:
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """Caption, results, terms and metrics, and the notes, as GitHub Markdown."""
-    blocks = [_checked(caption).translate(_MARKDOWN), *map(_markdown, display_parts(table))]
+    blocks = [_checked(caption).translate(_MARKDOWN), *map(frame_markdown, display_parts(table))]
     notes = [f"- {label}: {note}".translate(_MARKDOWN) for label, note in _notes(table)]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])]) + "\n"
 
@@ -107,7 +110,7 @@ def to_latex(table: pd.DataFrame, caption: str, label: str) -> str:
     captions = [f"{_checked(caption)} {notes}".strip().translate(_LATEX)]
     captions.append(f"Mean cost terms and metrics of the policies in Table~\\ref{{tab:{label}}}.")
     labels = [f"tab:{label}", f"tab:{label}-terms"]
-    return "\n".join(map(_latex, display_parts(table), captions, labels))
+    return "\n".join(map(frame_latex, display_parts(table), captions, labels))
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -250,19 +253,26 @@ def _row_sentences(table: pd.DataFrame) -> list[str]:
     ]
 
 
+def latex_text(text: str) -> str:
+    """Text with everything escaped that LaTeX would read as a command."""
+    return text.translate(_LATEX)
+
+
 def _checked(caption: str) -> str:
     if not caption.strip():
         raise ConfigError("caption: empty; it must state source, n, statistic and interval method; use table_caption")
     return " ".join(caption.split())
 
 
-def _markdown(part: pd.DataFrame) -> str:
+def frame_markdown(part: pd.DataFrame) -> str:
+    """A frame of texts as a GitHub Markdown table, the first column to the left."""
     rows = [list(part.columns), ["---", *["---:"] * (part.shape[1] - 1)]]
     cells = [[str(cell).translate(_MARKDOWN) for cell in row] for row in part.to_numpy()]
     return "\n".join("| " + " | ".join(row) + " |" for row in [*rows, *cells])
 
 
-def _latex(part: pd.DataFrame, caption: str, label: str) -> str:
+def frame_latex(part: pd.DataFrame, caption: str, label: str) -> str:
+    """A frame of texts as a `table` environment with booktabs rules; `caption` is LaTeX already, see `latex_text`."""
     escaped = part.map(lambda cell: str(cell).translate(_LATEX))
     escaped.columns = [name.translate(_LATEX) for name in part.columns]
     column_format = "l" + "r" * (part.shape[1] - 1)

@@ -9,6 +9,7 @@ place; where it does not run, nothing happens.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
@@ -39,6 +40,11 @@ class RebalanceScenario:
     def __len__(self) -> int:
         """Most decisions of the episode."""
         return self.horizon
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the state, what is allowed, and what happens meanwhile."""
+        numbers = f"{self.problem.fingerprint()}\0{self.budget}\0{self.horizon}\0"
+        return hashlib.sha256(numbers.encode() + np.ascontiguousarray(self.event).tobytes()).hexdigest()
 
 
 class Allowance(NamedTuple):

@@ -72,9 +72,13 @@ from archrl.traces.roadef2012 import (
 )
 from archrl.traces.roadef2012_published import (
     MILP_INSTANCES,
+    PUBLISHED_EXAMPLES,
+    PUBLISHED_INITIAL,
     PUBLISHED_S41,
     MilpResult,
+    Published,
     best_published,
+    published_costs,
     read_milp_results,
 )
 from archrl.traces.series import DemandSeries
@@ -113,6 +117,8 @@ __all__ = [
     "NO_PARENT",
     "NO_REPLICA",
     "OPENB",
+    "PUBLISHED_EXAMPLES",
+    "PUBLISHED_INITIAL",
     "PUBLISHED_S41",
     "ROADEF2012",
     "ROADEF2012_INSTANCES",
@@ -144,6 +150,7 @@ __all__ = [
     "NabSeries",
     "OpenbNodes",
     "OpenbPods",
+    "Published",
     "ReassignmentTables",
     "Spans",
     "Tianchi2018",
@@ -166,6 +173,7 @@ __all__ = [
     "nab_names",
     "nasa1995_demand",
     "openb_workloads",
+    "published_costs",
     "read_assignment",
     "read_azure_llm2023",
     "read_azure_vm2017",

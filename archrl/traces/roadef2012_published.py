@@ -1,4 +1,4 @@
-"""Published costs of the ROADEF/EURO 2012 instances: the best team's, and a commercial integer program's.
+"""Published costs of the ROADEF/EURO 2012 instances: the best team's, a commercial integer program's, and others'.
 
 `milp_resultsA_mdeboute2022.txt` is the log of a direct integer program with a commercial solver, one hour each, on the
 instances of set A (repository mdeboute/challenge_ROADEF_Google). It numbers them 1 to 10.
@@ -9,12 +9,29 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from archrl.errors import ConfigError, TraceError
 from archrl.traces.registry import default_root
 from archrl.traces.roadef2012 import ROADEF2012, ROADEF2012_INSTANCES
 from archrl.traces.table import locate, open_text
+
+PUBLISHED_INITIAL = {
+    "a1_1": 49_528_750,
+    "a1_2": 1_061_649_570,
+    "a1_3": 583_662_270,
+    "a1_4": 632_499_600,
+    "a1_5": 782_189_690,
+    "a2_1": 391_189_190,
+    "a2_2": 1_876_768_120,
+    "a2_3": 2_272_487_840,
+    "a2_4": 3_223_516_130,
+    "a2_5": 787_355_300,
+    "b_1": 7_644_173_180,
+    "b_2": 5_181_493_830,
+    "b_3": 6_336_834_660,
+}
+"""Costs of the initial assignments, as the challenge published them and the provenance of the data repeats them."""
 
 PUBLISHED_S41 = {
     "a1_1": 44_306_501,
@@ -33,10 +50,16 @@ PUBLISHED_S41 = {
 }
 """Costs of team S41, 300 s on an Intel i7-920 (repository harisgavranovic/roadef-challenge2012-S41, commit ca88282)."""
 
+PUBLISHED_EXAMPLES = {"a1_1": 44_306_501, "a1_2": 777_545_060, "a1_4": 248_524_578}
+"""Costs of the example solutions `ROADEF2012_SOLUTIONS` (repository circleorange/mrp-approach-analysis, commit
+4b067d0), as the evaluator gives them."""
+
 MILP_RESULTS = "milp_resultsA_mdeboute2022.txt"
 MILP_INSTANCES = tuple(name for name in ROADEF2012_INSTANCES if name.startswith("a"))
 
 MilpStatus = Literal["optimal", "feasible", "no_solution"]
+PublishedSource = Literal["s41", "milp_1h", "example"]
+"""s41: the best team, 300 s; milp_1h: the integer program, one hour; example: a stored solution of others."""
 
 _BLOCK = re.compile(r"^Solving instance +(\d+) *$", re.MULTILINE)
 _STATUSES: dict[str, MilpStatus] = {
@@ -78,8 +101,15 @@ def read_milp_results(root: str | Path) -> dict[str, MilpResult]:
     return {name: _result(path, name, block) for name, block in zip(MILP_INSTANCES, blocks, strict=True)}
 
 
-def best_published(name: str, root: str | Path | None = None) -> int:
-    """The least published cost of an instance: of S41 and, for set A, the integer program.
+class Published(NamedTuple):
+    """A published cost and whose it is."""
+
+    cost: int
+    source: PublishedSource
+
+
+def published_costs(name: str, root: str | Path | None = None) -> list[Published]:
+    """Every published cost of an instance, least first.
 
     Args:
         name: One of `ROADEF2012_INSTANCES`.
@@ -91,10 +121,21 @@ def best_published(name: str, root: str | Path | None = None) -> int:
     """
     if name not in PUBLISHED_S41:
         raise ConfigError(f"instance {name!r} has no published cost; allowed: {', '.join(PUBLISHED_S41)}")
-    if name not in MILP_INSTANCES:
-        return PUBLISHED_S41[name]
-    cost = read_milp_results(default_root() if root is None else root)[name].cost
-    return PUBLISHED_S41[name] if cost is None else min(cost, PUBLISHED_S41[name])
+    found = [Published(PUBLISHED_S41[name], "s41")]
+    if name in PUBLISHED_EXAMPLES:
+        found.append(Published(PUBLISHED_EXAMPLES[name], "example"))
+    if name in MILP_INSTANCES:
+        cost = read_milp_results(default_root() if root is None else root)[name].cost
+        found += [] if cost is None else [Published(cost, "milp_1h")]
+    return sorted(found, key=lambda published: published.cost)
+
+
+def best_published(name: str, root: str | Path | None = None) -> int:
+    """The least published cost of an instance: of S41, the example solution and, for set A, the integer program.
+
+    Arguments and errors are those of `published_costs`.
+    """
+    return published_costs(name, root)[0].cost
 
 
 def _result(path: Path, name: str, block: str) -> MilpResult:

@@ -38,7 +38,7 @@ def choose(env: SingleEnv, rng: np.random.Generator) -> int:
 
 def as_played(env: SingleEnv, scenario: Any) -> Any:
     world: Any = env.task.world
-    return world._as_played(scenario.problem)
+    return world.as_played(scenario.problem)
 
 
 def play(env: SingleEnv, seed: int) -> Any:

@@ -15,6 +15,8 @@ from hypothesis.extra import numpy as hnp
 from archrl.errors import ArchrlError, ConfigError, TraceError
 from archrl.traces import (
     MILP_INSTANCES,
+    PUBLISHED_EXAMPLES,
+    PUBLISHED_INITIAL,
     PUBLISHED_S41,
     ROADEF2012,
     ROADEF2012_INSTANCES,
@@ -22,6 +24,7 @@ from archrl.traces import (
     ReassignmentTables,
     best_published,
     is_present,
+    published_costs,
     read_assignment,
     read_milp_results,
     read_reassignment,
@@ -331,8 +334,20 @@ def test_results_of_the_integer_program(data_root: Path) -> None:
     assert sum(result.status == "no_solution" for result in results.values()) == 2
     assert all(result.bound <= result.cost for result in results.values() if result.cost is not None)
     assert all(3599 < result.seconds < 3601 for result in results.values() if result.status != "optimal")
-    assert best_published("a1_4", data_root) == 262_086_758
-    assert best_published("a1_5", data_root) == PUBLISHED_S41["a1_5"] == 727_578_310
-    assert best_published("a2_5", data_root) == PUBLISHED_S41["a2_5"]
-    assert best_published("b_3", data_root) == PUBLISHED_S41["b_3"]
-    assert tuple(PUBLISHED_S41) == ROADEF2012_INSTANCES
+    assert tuple(PUBLISHED_S41) == tuple(PUBLISHED_INITIAL) == ROADEF2012_INSTANCES
+    assert tuple(PUBLISHED_EXAMPLES) == tuple(ROADEF2012_SOLUTIONS)
+
+
+@pytest.mark.needs_data(ROADEF2012)
+def test_the_best_published_cost_is_the_least_of_all_sources(data_root: Path) -> None:
+    assert published_costs("a1_4", data_root) == [
+        (248_524_578, "example"),
+        (262_086_758, "milp_1h"),
+        (262_125_116, "s41"),
+    ]
+    best = {name: best_published(name, data_root) for name in ROADEF2012_INSTANCES}
+    assert best["a1_4"] == 248_524_578
+    assert best["a1_2"] == 777_531_842
+    assert best["a1_5"] == PUBLISHED_S41["a1_5"] == 727_578_310
+    assert all(best[name] == PUBLISHED_S41[name] for name in ("a2_5", "b_1", "b_2", "b_3"))
+    assert all(best[name] <= PUBLISHED_S41[name] < PUBLISHED_INITIAL[name] for name in best)
