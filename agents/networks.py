@@ -143,6 +143,10 @@ class NodePolicy(MaskableActorCriticPolicy):
         logits = torch.where(self.usable(observation), logits, MASKED)
         return Categorical(logits=logits, validate_args=False), values
 
+    def allowed_logits(self, observation: dict[str, Tensor]) -> Tensor:
+        """Logits (B, A), `MASKED` for actions that may not be taken."""
+        return torch.where(self.usable(observation), self.network(observation)[0], MASKED)
+
     def usable(self, observation: dict[str, Tensor]) -> Tensor:
         """Actions that may be taken, (B, A) bool."""
         return usable_actions(observation, self.network.config)

@@ -44,6 +44,19 @@ class AgentPolicy:
         return (actions[0] if single else actions), state
 
 
+    def log_probabilities(self, observation: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Of all actions, (B, A), for a batch of observations; -inf for those that the mask forbids.
+
+        Only for policies that are distributions: PPO's.
+        """
+        tensors = {key: torch.as_tensor(value) for key, value in observation.items()}
+        with torch.no_grad():
+            logits = self.policy.allowed_logits(tensors).double()  # type: ignore[operator]
+            found: NDArray[np.float64] = torch.log_softmax(logits, dim=1).numpy()
+        found[observation["action_mask"] == 0] = -np.inf
+        return found
+
+
 class ServiceAgentPolicy:
     """`predict` over a trained policy that services share; for any number of services.
 

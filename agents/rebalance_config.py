@@ -25,6 +25,8 @@ class RebalanceNetworkConfig(Config):
     1.1 ^ `change_prior` times as likely."""
     stop_bias: float = 0.0
     """Added to the logit of the stop action, which is otherwise that of a move that changes nothing."""
+    may_stop: bool = True
+    """False: it stops only where no candidate has a move that lowers the cost."""
 
 
 class RebalancePPOConfig(PPOFields):
@@ -37,13 +39,21 @@ class RebalancePPOConfig(PPOFields):
     """Only archrl/Rebalance-v0."""
     gamma: float = Field(1.0, ge=0, le=1)
     """1: a dollar counts the same in every step of the budget."""
+    lessons: int = Field(0, ge=0)
+    """Training instances on which the policy is taught, before anything else, what a look-ahead chooses, see
+    `archrl_agents.rebalance_lessons`; 0: none."""
+    lesson_rounds: int = Field(1, ge=1, le=100)
+    """The lessons are taken in so many parts; the look-ahead of each part ends with the policy taught so far."""
+    lesson_branches: int = Field(8, ge=2, le=64)
+    """Actions that the look-ahead tries at every decision."""
     network: RebalanceNetworkConfig = RebalanceNetworkConfig()
 
     @model_validator(mode="after")
-    def _episodes_end_when_the_policy_stops(self) -> RebalancePPOConfig:
-        if self.group_size != 1:
+    def _groups_stay_together(self) -> RebalancePPOConfig:
+        if self.group_size > 1 and self.network.may_stop:
             raise ValueError(
-                f"group_size={self.group_size}: allowed is 1; the mean reward of other rows would count against every "
-                "step before the policy stops, so that it would learn to stop early"
+                f"group_size={self.group_size} with network.may_stop=true: the mean reward of the other rows would "
+                "count against every step before the policy stops, so that it would learn to stop early; set one of "
+                "them to 1 or false"
             )
         return self

@@ -152,8 +152,15 @@ class RebalancePolicy(NodePolicy):
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     def usable(self, observation: dict[str, Tensor]) -> Tensor:
-        """Actions that may be taken, (B, A) bool: those of the mask."""
-        return observation["action_mask"] > 0
+        """Actions that may be taken, (B, A) bool: those of the mask, without an early stop if that is not allowed."""
+        usable = observation["action_mask"] > 0
+        if not self.network.config.may_stop:
+            usable = usable.clone()
+            processes = observation["processes"]
+            saves = (processes[..., schema.P_MOVABLE] > 0) & (processes[..., schema.P_BEST] < 0)
+            second = observation["summary"][:, schema.S_STAGE] > 0
+            usable[:, processes.shape[1] :] &= (second | ~saves.any(dim=1)).unsqueeze(1)
+        return usable
 
 
 def policy_settings(config: RebalanceNetworkConfig) -> dict[str, Any]:

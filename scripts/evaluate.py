@@ -5,6 +5,7 @@ scripts/evaluate.py --policy fgd
 scripts/evaluate.py --policy my_module:MyPolicy --preset tiny --set test_scenarios=50 env.offered_load=0.6
 scripts/evaluate.py --policy runs/quickstart/ppo --set bounds.method=lower_bound --name my_result
 scripts/evaluate.py --environment archrl/Autoscale-v0 --preset tiny --policy hpa_60
+scripts/evaluate.py --environment archrl/Rebalance-v0 --preset tiny --policy low_node_utilization
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def main(  # noqa: PLR0913 - options of a command
     Args:
         policy: A heuristic, `module:Class` with a method `predict`, a model file, or the folder of a training run.
         preset: Preset of the environment.
-        environment: archrl/Placement-v0 or archrl/Autoscale-v0.
+        environment: archrl/Placement-v0, archrl/Autoscale-v0 or archrl/Rebalance-v0.
         against: Heuristics to compare with; left out, a few of the environment.
         overrides: key=value for fields of the experiment; env.key=value for fields of the environment.
         name: Write records, table and figures to <out>/<name> as well.

@@ -7,6 +7,7 @@ scripts/reproduce.py fgd_atc23 --scale full --resume --agent runs/ppo_openb
 scripts/reproduce.py autoscaling/tiny --scale full --out papers/autoscaling/tiny/results
 scripts/reproduce.py autoscaling --scale smoke
 scripts/reproduce.py autoscaling --rows
+scripts/reproduce.py roadef2012 --scale full --resume --out papers/roadef2012/results
 """
 
 from __future__ import annotations
@@ -50,9 +51,10 @@ def main(  # noqa: PLR0913 - the options of the command
         out: Folder of rows, tables and figures, for several studies one folder in it each; runs/<paper>-<scale> by
             default.
         resume: Continue on the rows that the folder holds (a study always does).
-        agent: Training runs (folders) or model files: rows of a trained agent, one training seed each.
-        rows: Of a study: play nothing; make tables, figures and verdicts again from the rows in `out`, by default those
-            that are committed.
+        agent: Training runs (folders) or model files: rows of a trained agent, one training seed each. For roadef2012
+            also files of selectors.
+        rows: Play nothing; make tables, figures and verdicts again from the rows in `out`, by default those that are
+            committed.
     """
     source, folder = ROOT / "papers" / paper, out or Path("runs") / f"{paper}-{scale}"
     studies = studies_in(source)
@@ -67,15 +69,41 @@ def main(  # noqa: PLR0913 - the options of the command
     if not (source / SWEEP).exists():
         raise ConfigError(f"paper: got {paper!r}; allowed: {', '.join(known_papers())}")
     if rows:
-        raise ConfigError(f"rows: {paper} is no study; its tables follow from its rows with --resume")
+        folder = out or source / RESULTS
+        if not (folder / "runs.csv").exists():
+            raise ConfigError(f"rows: no runs.csv in {folder}; play the runs first, without --rows")
+    else:
+        PLAYERS[paper](source / SWEEP, overrides, scale, folder, agent, resume)
+    print(publish(paper, source / "expected.yaml", folder))
+
+
+def play_inflation(
+    path: Path, overrides: tuple[str, ...], scale: str, folder: Path, agents: tuple[Path, ...], resume: bool
+) -> None:
+    """Play what is missing of the inflation protocol, and bound the scenarios."""
     from archrl.evaluation.inflation_bounds import bound_sweep
     from archrl.evaluation.inflation_config import load_sweep
     from archrl.evaluation.inflation_sweep import run_sweep
 
-    sweep = load_sweep(source / SWEEP, overrides)
-    run_sweep(sweep, scale, folder, [agent_player(path) for path in agent], resume, command_line())
+    sweep = load_sweep(path, overrides)
+    run_sweep(sweep, scale, folder, [agent_player(agent) for agent in agents], resume, command_line())
     bound_sweep(sweep, scale, folder)
-    print(publish(paper, source / "expected.yaml", folder))
+
+
+def play_reassignment(
+    path: Path, overrides: tuple[str, ...], scale: str, folder: Path, agents: tuple[Path, ...], resume: bool
+) -> None:
+    """Play what is missing of the methods for machine reassignment."""
+    from archrl.evaluation.reassignment_config import load_reassignment_sweep
+    from archrl.evaluation.reassignment_sweep import run_reassignment_sweep
+
+    sweep = load_reassignment_sweep(path, overrides)
+    players = [rebalance_player(agent, sweep) for agent in agents]
+    run_reassignment_sweep(sweep, scale, folder, players, resume, command_line())
+
+
+PLAYERS = {"fgd_atc23": play_inflation, "roadef2012": play_reassignment}
+"""What plays the runs of a paper's sweep."""
 
 
 def known_papers() -> list[str]:
@@ -145,22 +173,63 @@ def agent_player(path: Path) -> Any:
     from archrl.config import to_dict
     from archrl.envs.placement_config import resolve
     from archrl.evaluation.inflation_sweep import Player
-    from archrl_agents.entrants import load_agent, model_file
-    from archrl_agents.run_folder import CONFIG
-    from archrl_agents.train_config import load_train_config
+    from archrl_agents.entrants import load_agent
 
-    model = model_file(path)
-    if not (model.parent / CONFIG).exists():
-        raise ConfigError(f"agent: no {CONFIG} beside {model}; give the folder of a training run, or its model file")
-    trained = load_train_config(model.parent / CONFIG)
+    trained, model, seal = trained_run(path)
     fields = to_dict(resolve(trained.preset, dict(trained.env)))
     return Player(
         policy="agent",
         make=lambda task, seed: load_agent(model, task).policy,
         fields={name: fields[name] for name in AGENT_FIELDS},
         training_seed=trained.seed,
-        model=hashlib.sha256(model.read_bytes()).hexdigest()[:12],
+        model=seal,
     )
+
+
+def rebalance_player(path: Path, sweep: Any) -> Any:
+    """A trained agent as a method: one that plans, or a selector of the search, which is a file without a run."""
+    from archrl_agents.run_folder import CONFIG
+
+    if path.is_file() and not (path.parent / CONFIG).exists():
+        from archrl.evaluation.reassignment_agents import selector_player
+        from archrl_agents.rebalance_selector import load_selector
+
+        return selector_player(load_selector(path), sweep.workers, sweep.clock, model=seal_of(path))
+    return planning_player(path)
+
+
+def planning_player(path: Path) -> Any:
+    """The trained agent of a run, on candidates and budget of migrations as it was trained."""
+    from archrl.envs.rebalance_config import resolve
+    from archrl.evaluation.reassignment_agents import Plan, planner_player
+    from archrl_agents.entrants import load_agent
+    from archrl_agents.rebalance_plan import plan_with_agent
+
+    trained, model, seal = trained_run(path)
+
+    def plan(task: Any, scenario: Any, deadline_s: float, seed: int) -> Plan:
+        agent = load_agent(model, task)
+        found = plan_with_agent(agent.policy, agent.task, scenario, deadline_s, seed)
+        return Plan(found.moves, found.history)
+
+    return planner_player(plan, resolve(trained.preset, dict(trained.env)), trained.seed, seal)
+
+
+def trained_run(path: Path) -> tuple[Any, Path, str]:
+    """Configuration of a training run, its model, and the short SHA-256 of the weights."""
+    from archrl_agents.entrants import model_file
+    from archrl_agents.run_folder import CONFIG
+    from archrl_agents.train_config import load_train_config
+
+    model = model_file(path)
+    if not (model.parent / CONFIG).exists():
+        raise ConfigError(f"agent: no {CONFIG} beside {model}; give the folder of a training run, or its model file")
+    return load_train_config(model.parent / CONFIG), model, seal_of(model)
+
+
+def seal_of(model: Path) -> str:
+    """Short SHA-256 of the weights."""
+    return hashlib.sha256(model.read_bytes()).hexdigest()[:12]
 
 
 if __name__ == "__main__":

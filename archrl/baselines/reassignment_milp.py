@@ -68,7 +68,7 @@ class ReassignmentSolution:
     """Incumbent and bound over time; the last entry is the outcome."""
 
 
-def solve_milp(  # noqa: PLR0913 - the options of the solver
+def solve_milp(
     problem: Reassignment,
     time_limit_s: float = 60.0,
     start: Ints | None = None,

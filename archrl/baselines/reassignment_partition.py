@@ -32,7 +32,7 @@ def random_parts(num_nodes: int, count: int, word: Word) -> list[Ints]:
     return [np.sort(part) for part in np.array_split(order, count)]
 
 
-def solve_partitioned(  # noqa: PLR0913 - the options of the solver
+def solve_partitioned(
     problem: Reassignment,
     assignment: Ints,
     parts: list[Ints],
@@ -81,4 +81,4 @@ def _limits(problem: Reassignment, current: Ints, parts: list[Ints], max_moved: 
     if max_moved < moved:
         raise ConfigError(f"max_moved: got {max_moved!r}; allowed: {moved} or more, as many as are moved already")
     members = np.cumsum([np.isin(current, nodes).sum() for nodes in parts])
-    return [moved + int(round((max_moved - moved) * count / members[-1])) for count in members.tolist()]
+    return [moved + round((max_moved - moved) * count / members[-1]) for count in members.tolist()]

@@ -34,7 +34,7 @@ COLDEST = 1.0
 """Last temperature, in units of cost: all costs are integers."""
 MOST_SECONDS = 1e7
 Clock = Literal["wall", "cpu"]
-"""Of a budget in seconds: time that passes, or time that each worker's thread works, which other programs do not use up."""
+"""Of a budget in seconds: time that passes, or that each worker's thread works, which other programs do not use up."""
 
 
 class Phase(NamedTuple):
@@ -50,7 +50,7 @@ class SearchSettings:
     """How the search moves and cools; `kinds` are weights in the order of `KINDS`."""
 
     kinds: tuple[float, ...] = (0.2, 0.2, 0.4, 0.2)
-    phases: tuple[Phase, ...] = (Phase(0.7, 10.0, 0.05), Phase(0.15, 1.0, 0.05), Phase(0.15, 0.2, None))
+    phases: tuple[Phase, ...] = (Phase(0.7, 40.0, 0.05), Phase(0.15, 1.0, 0.05), Phase(0.15, 0.2, None))
     workers: int = 2
 
     def __post_init__(self) -> None:

@@ -5,8 +5,8 @@ most that the cost may change; it returns the change, or INFEASIBLE where nothin
 
 * shift: p goes to another node.
 * swap: p and q change places.
-* eject: q takes the place of p, which goes home or elsewhere. With transient resources most nodes are full of what moved
-  processes still hold, so that going home is what makes room.
+* eject: q takes the place of p, which goes home or elsewhere. With transient resources most nodes are full of what
+  moved processes still hold, so that going home is what makes room.
 * rearrange: p goes to a node from which others are sent away, home or elsewhere, one by one until p fits ("big process
   rearrangement" in the challenge's literature).
 
@@ -113,7 +113,7 @@ def someone_on(s, n):  # type: ignore[no-untyped-def]
 
 @inlined
 def try_shift(v, b, s, p, limit):  # type: ignore[no-untyped-def]
-    """p goes to another node."""
+    """Send p to another node."""
     a, n = v.node[b, p], destination(v, b, s, p, HOMEWARD_SHIFT)
     if n == a or not shift_fits(v, b, p, n):
         return INFEASIBLE
@@ -127,7 +127,7 @@ def try_shift(v, b, s, p, limit):  # type: ignore[no-untyped-def]
 
 @inlined
 def try_swap(v, b, s, p, q, limit):  # type: ignore[no-untyped-def]
-    """p and q change places."""
+    """Let p and q change places."""
     a, n = v.node[b, p], v.node[b, q]
     if a == n or v.service[b, p] == v.service[b, q] or not swap_fits(v, b, p, q):
         return INFEASIBLE
@@ -158,9 +158,9 @@ def eject_cost(v, b, p, c, q):  # type: ignore[no-untyped-def]
 
 @inlined
 def try_eject(v, b, s, p, q, limit):  # type: ignore[no-untyped-def]
-    """q takes the place of p, which goes home or elsewhere."""
+    """Let q take the place of p, which goes home or elsewhere."""
     a, m, c = v.node[b, p], v.node[b, q], destination(v, b, s, p, HOMEWARD)
-    if m == a or m == c or c == a or v.service[b, p] == v.service[b, q]:
+    if m in (a, c) or c == a or v.service[b, p] == v.service[b, q]:
         return INFEASIBLE
     if v.on_node[b, v.service[b, q], a] != 0 or not shift_fits(v, b, p, c) or not room_for(v, b, a, q, p):
         return INFEASIBLE
@@ -231,7 +231,7 @@ def _make_room(v, b, s, p, n, a):  # type: ignore[no-untyped-def]
 
 @inlined
 def try_rearrange(v, b, s, p, n, limit):  # type: ignore[no-untyped-def]
-    """p goes to node n, from which others are sent away until it fits."""
+    """Send p to node n, from which others are sent away until it fits."""
     a = v.node[b, p]
     if n == a or v.on_node[b, v.service[b, p], n] != 0 or s.head[n] < 0:
         return INFEASIBLE

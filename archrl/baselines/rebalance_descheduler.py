@@ -14,7 +14,7 @@ used with) decides, by mean utilisation. Processes without a node to go to are n
 
 What differs from the descheduler: nodes are classified again before every migration, with what the ones before it
 changed, and a process is evicted once. The mean over the resources orders nodes, where the descheduler adds up
-quantities of different units. Pods are evicted by priority; processes have none, and `priority` says what stands for it.
+quantities of different units. Pods are evicted by priority; processes have none: `priority` says what stands for it.
 With `useDeviationThresholds` thresholds are distances from the mean over the nodes; here that of the fullest resource.
 
 Source: kubernetes-sigs/descheduler, README, and pkg/framework/plugins/nodeutilization. The defaults are those of its
@@ -51,16 +51,20 @@ class _Utilization(Rebalancer):
                 f"{task.config.node_candidates}); give it one with node_candidates=None"
             )
 
-    def limits(self, seen: Observation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Utilisation at or below which a node is underutilised, and above which it is overutilised; (B, 1) each."""
+    def limits(self, seen: Observation) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Utilisation at or below which a node is underutilised, and above which it is overutilised; (B, 1) each.
+
+        In the precision of the observation, so that a node exactly at a threshold is at it.
+        """
         low, high = float(self.params["thresholds"]) / 100, float(self.params.get("target_thresholds", 100.0)) / 100
         rows = len(seen["summary"])
         if self.params.get("use_deviation_thresholds", "no") == "no":
-            return np.full((rows, 1), low), np.full((rows, 1), high)
+            return np.full((rows, 1), low, np.float32), np.full((rows, 1), high, np.float32)
         nodes = seen["nodes"]
         there = nodes[:, :, schema.N_PRESENT]
         mean = (nodes[:, :, schema.N_MAX] * there).sum(axis=1, dtype=np.float64) / there.sum(axis=1)
-        return np.maximum(mean[:, None] - low, 0.0), np.minimum(mean[:, None] + high, 1.0)
+        limits = np.maximum(mean[:, None] - low, 0.0), np.minimum(mean[:, None] + high, 1.0)
+        return limits[0].astype(np.float32), limits[1].astype(np.float32)
 
     def first_of(self, seen: Observation, wanted: Mask, fullest: bool) -> Actions:
         """Of the wanted processes one on the fullest or emptiest node, by priority; stop where none is wanted."""
@@ -74,15 +78,17 @@ class _Utilization(Rebalancer):
 
     def movable(self, seen: Observation) -> Mask:
         """Processes that some node can take and that were not moved yet."""
-        allowed: Mask = seen["action_mask"][:, : self.task.stop] == 1
-        return allowed & (seen["processes"][:, :, schema.P_AWAY] == 0)
+        allowed = seen["action_mask"][:, : self.task.stop] == 1
+        once: Mask = allowed & (seen["processes"][:, :, schema.P_AWAY] == 0)
+        return once
 
-    def acts(self, seen: Observation, low: NDArray[np.float64]) -> Mask:
+    def acts(self, seen: Observation, low: NDArray[np.float32]) -> Mask:
         """(B, 1) whether there are enough underutilised nodes, and others beside them."""
         nodes = seen["nodes"]
         there = nodes[:, :, schema.N_PRESENT] == 1
         under = (there & (nodes[:, :, schema.N_MAX] <= low)).sum(axis=1, keepdims=True)
-        return (under > int(self.params["number_of_nodes"])) & (under < there.sum(axis=1, keepdims=True))
+        some: Mask = (under > int(self.params["number_of_nodes"])) & (under < there.sum(axis=1, keepdims=True))
+        return some
 
 
 class LowNodeUtilization(_Utilization):

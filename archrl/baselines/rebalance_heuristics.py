@@ -77,9 +77,10 @@ class Rebalancer:
 
 
 def least(values: NDArray[Any], allowed: NDArray[np.bool_], none: int) -> Actions:
-    """Place of the least value among the allowed ones of every row, the first among ties; `none` where there is none."""
+    """Place of the least value among the allowed ones of every row, first among ties; `none` without one."""
     found = np.where(allowed, values, np.inf).argmin(axis=1)
-    return np.where(allowed.any(axis=1), found, none).astype(np.int64)
+    places: Actions = np.where(allowed.any(axis=1), found, none).astype(np.int64, copy=False)
+    return places
 
 
 class Stop(Rebalancer):
@@ -93,7 +94,7 @@ class Stop(Rebalancer):
 
     def choose_node(self, seen: Observation) -> Actions:
         """The first that can take the process, if somebody else has chosen one."""
-        return seen["action_mask"].argmax(axis=1).astype(np.int64)
+        return least(np.zeros(seen["action_mask"].shape), seen["action_mask"] == 1, 0)
 
 
 class Random(Rebalancer):

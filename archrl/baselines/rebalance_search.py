@@ -56,16 +56,21 @@ def plan_moves(problem: Reassignment, solve: Solve, budget: int, time_limit_s: f
     transient: there capacities allow the moves in any order. The cheaper outcome is kept, and what is left of the
     budget goes to best improvement, so that it is never worse than the state at the start.
     """
-    found = ordered(problem, solve(problem, budget, time_limit_s / 2, seed))
+    found = plan_for(problem, solve(problem, budget, time_limit_s / 2, seed), budget)
     if found.dropped:
-        careful = replace(problem, transient=np.ones_like(problem.transient))
-        again = ordered(problem, solve(careful, budget, time_limit_s / 2, seed))
+        again = plan_for(problem, solve(careful(problem), budget, time_limit_s / 2, seed), budget)
         found = again if again.cost < found.cost else found
-    return _extended(problem, found, budget)
+    return found
 
 
-def _extended(problem: Reassignment, found: OrderedMoves, budget: int) -> OrderedMoves:
-    """The moves, and best improvement behind them; on instances where that is quick."""
+def careful(problem: Reassignment) -> Reassignment:
+    """The instance with every resource transient: a move never waits for another one to make room."""
+    return replace(problem, transient=np.ones_like(problem.transient))
+
+
+def plan_for(problem: Reassignment, assignment: Ints, budget: int) -> OrderedMoves:
+    """Migrations towards an assignment, and best improvement behind them on instances where that is quick."""
+    found = ordered(problem, assignment)
     left = budget - len(found.moves)
     if left <= 0 or len(problem) * problem.num_nodes > MOST_IMPROVED:
         return found

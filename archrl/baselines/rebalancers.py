@@ -1,7 +1,7 @@
 """All policies of `archrl/Rebalance-v0` that do not learn, by name.
 
-    policy, task = make_rebalancer("low_node_utilization", task, {"thresholds": 30.0})
-    policy, task = make_rebalancer("milp", task, {"time_limit_s": 2.0}, scenarios=scenarios)
+For example `make_rebalancer("low_node_utilization", task, {"thresholds": 30.0})`, and, for a policy that plans,
+`make_rebalancer("milp", task, {"time_limit_s": 2.0}, scenarios=scenarios)`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ def rebalancer_class(name: str) -> type[Rebalancer]:
         ConfigError: there is none of that name.
     """
     if name not in REBALANCERS:
-        raise ConfigError(
-            f"policy: got {name!r}; allowed: {', '.join(REBALANCERS)}{closest_match(name, REBALANCERS)}"
-        )
+        raise ConfigError(f"policy: got {name!r}; allowed: {', '.join(REBALANCERS)}{closest_match(name, REBALANCERS)}")
     return REBALANCERS[name]
 
 

@@ -106,7 +106,7 @@ class ReassignmentWorld:
             world.migration_usd[row, : len(problem)] = self.prices.migrations.of(problem)
 
     def as_played(self, problem: Reassignment) -> Reassignment:
-        """The instance without transient resources where they are switched off; without move costs where moves are in dollars."""
+        """Without transient resources where these are off, without move costs where moves are in dollars."""
         if not self.transient:
             problem = replace(problem, transient=np.zeros_like(problem.transient))
         if self.prices.migrations is not None:

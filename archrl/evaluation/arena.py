@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ARENAS = {
     "archrl/Placement-v0": "archrl.evaluation.placement_arena",
     "archrl/Autoscale-v0": "archrl.evaluation.autoscale_arena",
+    "archrl/Rebalance-v0": "archrl.evaluation.rebalance_arena",
 }
 """Environment id -> module with its `ARENA`."""
 

@@ -115,13 +115,13 @@ def tune_autoscaler(
         cost = mean_cost_usd(name, make_task, {}, scenarios)
         advance(name)
         return pd.DataFrame([{"policy": name, "trial": 0, "cost_usd": cost, "params": {}}])
-    study = _study(name, budget.seed)
+    study = new_study("autoscaler-tuning", name, budget.seed)
     for first in ({}, *autoscaler_class(name).first_trials):
         study.enqueue_trial(complete_params(name, first))
     rows: list[dict[str, Any]] = []
 
     def objective(trial: Any) -> float:
-        params = {param.name: _suggest(trial, param) for param in space}
+        params = {param.name: suggest(trial, param) for param in space}
         cost = mean_cost_usd(name, make_task, params, scenarios)
         rows.append({"policy": name, "trial": trial.number, "cost_usd": cost, "params": params})
         advance(name)
@@ -131,14 +131,20 @@ def tune_autoscaler(
     return pd.DataFrame(rows)
 
 
-def _study(name: str, seed: int) -> Any:
-    optuna = extra_module("optuna", "tuning", "tuning of autoscalers")
+def new_study(stream: str, name: str, seed: int) -> Any:
+    """A study of Optuna that minimises; its proposals depend on the stream, the name and the seed alone.
+
+    Raises:
+        ImportError: the extra `tuning` is missing.
+    """
+    optuna = extra_module("optuna", "tuning", "tuning of policies")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    word = int(seed_sequence_for(seed, "train", "autoscaler-tuning", name).generate_state(1)[0])
+    word = int(seed_sequence_for(seed, "train", stream, name).generate_state(1)[0])
     return optuna.create_study(direction="minimize", sampler=optuna.samplers.TPESampler(seed=word, multivariate=True))
 
 
-def _suggest(trial: Any, param: Param) -> Value:
+def suggest(trial: Any, param: Param) -> Value:
+    """A value of a parameter that the study proposes."""
     if param.kind == "choice":
         return trial.suggest_categorical(param.name, param.choices)  # type: ignore[no-any-return]
     if param.kind == "int":

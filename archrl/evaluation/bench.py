@@ -126,10 +126,14 @@ def user_entrants(bench: Bench) -> list[Entrant]:
 def plan_entrants(bench: Bench, certificates: Mapping[str, Certificate]) -> list[Entrant]:
     """The plans of the exact method as a clairvoyant row, if every scenario has one."""
     found = [certificates.get(scenario.fingerprint()) for scenario in bench.scenarios]
-    plans = [item.actions() for item in found if item is not None and item.objective_usd is not None]
+    task = bench.variant(**bench.arena.plan_fields)
+    shape = task.action_space.shape
+    plans = [
+        item.actions().reshape(-1, *shape) for item in found if item is not None and item.objective_usd is not None
+    ]
     if len(plans) < len(bench.scenarios):
         return []
-    return [Entrant(ReplayPolicy(plans, bench.arena.plan_name), bench.variant(**bench.arena.plan_fields))]
+    return [Entrant(ReplayPolicy(plans, bench.arena.plan_name), task)]
 
 
 def check_names(entrants: Sequence[Entrant]) -> None:

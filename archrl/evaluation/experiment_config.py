@@ -8,9 +8,10 @@ from pydantic import Field, model_validator
 
 from archrl.config import Config
 
-Environment = Literal["archrl/Placement-v0", "archrl/Autoscale-v0"]
+Environment = Literal["archrl/Placement-v0", "archrl/Autoscale-v0", "archrl/Rebalance-v0"]
 PLACEMENT: Environment = "archrl/Placement-v0"
 AUTOSCALE: Environment = "archrl/Autoscale-v0"
+REBALANCE: Environment = "archrl/Rebalance-v0"
 Scalar = bool | int | float | str | None
 EnvField = Scalar | tuple[float, ...] | tuple[str, ...]
 """Value of a field of an environment's configuration."""
@@ -32,9 +33,9 @@ class HeuristicConfig(Config):
     threshold: float | None = Field(None, ge=0)
     """Of `cost_aware`."""
     params: dict[str, Scalar] = Field(default_factory=dict)
-    """Of an autoscaler, instead of tuned ones."""
+    """Of an autoscaler or a rebalancing policy, instead of tuned ones."""
     tuned: bool | None = None
-    """Of an autoscaler. None: with its tuned parameters where the preset has some, else with its defaults."""
+    """Of these two. None: with its tuned parameters where the preset has some, else with its defaults."""
 
     @model_validator(mode="after")
     def _options_belong_to_the_rule(self) -> HeuristicConfig:
@@ -69,8 +70,8 @@ class TuningConfig(Config):
     """Candidates play validation scenarios; the cheapest is what gaps closed and differences refer to.
 
     Candidates are, in placement, a grid of heuristics, of which the cheapest becomes the row `tuned_heuristic:<name>`;
-    in autoscaling the configured heuristics, whose parameters were tuned on training scenarios before. The grid is
-    what the fields from `rules` on say.
+    in autoscaling and rebalancing the configured heuristics, whose parameters were tuned on training scenarios before.
+    The grid is what the fields from `rules` on say.
     """
 
     scenarios: int = Field(16, ge=0)
@@ -125,8 +126,9 @@ class ExperimentConfig(Config):
 
     @model_validator(mode="after")
     def _heuristics_of_the_environment(self) -> ExperimentConfig:
-        if self.environment == AUTOSCALE and "heuristics" not in self.model_fields_set:
-            object.__setattr__(self, "heuristics", _autoscalers())
+        if self.environment != PLACEMENT and "heuristics" not in self.model_fields_set:
+            named = _autoscalers() if self.environment == AUTOSCALE else _rebalancers()
+            object.__setattr__(self, "heuristics", named)
         for heuristic in self.heuristics:
             strange = heuristic.strange_to(self.environment)
             if strange:
@@ -144,3 +146,10 @@ def _autoscalers() -> tuple[HeuristicConfig, ...]:
     from archrl.baselines.autoscalers import AUTOSCALERS
 
     return tuple(HeuristicConfig(name=name) for name in AUTOSCALERS)
+
+
+def _rebalancers() -> tuple[HeuristicConfig, ...]:
+    """Those that play in every world."""
+    from archrl.baselines.rebalancers import PRACTICE
+
+    return tuple(HeuristicConfig(name=name) for name in PRACTICE)

@@ -30,7 +30,7 @@ class MethodConfig(Config):
     name: str
     kind: Kind
     selector: str | None = None
-    """Of lns, what a neighbourhood frees; None: its default."""
+    """Of lns, what a sub-problem frees, see `archrl.baselines.reassignment_select`; None: a mixture."""
 
     @model_validator(mode="after")
     def _selector_of_lns(self) -> MethodConfig:
@@ -61,12 +61,14 @@ class ScaleConfig(Config):
     """Of the searches."""
     milp_budgets_s: tuple[float, ...]
     """Of the integer program, always wall-clock time."""
+    agent_budgets_s: tuple[float, ...] = (5.0,)
+    """Deadlines of an agent that plans, always wall-clock time."""
     seeds: tuple[int, ...]
     bounds: BoundsConfig = BoundsConfig()
 
     @model_validator(mode="after")
     def _positive(self) -> ScaleConfig:
-        for name in ("budgets_s", "milp_budgets_s"):
+        for name in ("budgets_s", "milp_budgets_s", "agent_budgets_s"):
             if not all(value > 0 for value in getattr(self, name)):
                 raise ValueError(f"{name}: numbers of seconds above 0; got {getattr(self, name)}")
         return self

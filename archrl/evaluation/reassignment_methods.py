@@ -6,20 +6,19 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
+from archrl.baselines.reassignment_lns import LnsSettings, improve
 from archrl.baselines.reassignment_milp import solve_milp
 from archrl.baselines.reassignment_search import Clock, Record, SearchResult, SearchSettings, search
-from archrl.errors import ConfigError
+from archrl.baselines.reassignment_select import Selector, selector
 from archrl.evaluation.reassignment_config import MethodConfig, ReassignmentSweepConfig
 from archrl.scenarios.reassignment import Ints, Reassignment
 
 Status = Literal["initial", "optimal", "stopped", "no_solution"]
 """initial: nothing was tried. optimal: the cost equals a certified bound. stopped: it does not. no_solution: the
 integer program found nothing better than the initial assignment."""
-Spending = Literal["nothing", "milp_budgets_s", "budgets_s"]
+Spending = Literal["nothing", "budgets_s", "milp_budgets_s", "agent_budgets_s"]
 """Which budgets of a scale a method is given."""
 AGENT, AGENT_LNS = "agent", "agent_lns"
 """Names of the methods that need a trained model."""
@@ -40,7 +39,7 @@ class Moment(NamedTuple):
     """The best cost at a time."""
 
     seconds: float
-    """Since the start, by the clock that the method keeps its history with."""
+    """Since the start, by the clock of the budget: wall-clock time, or CPU time per worker."""
     cost: int
 
 
@@ -82,7 +81,8 @@ def player_of(method: MethodConfig, sweep: ReassignmentSweepConfig) -> Player:
         return Player(method.name, initial, "nothing", seeded=False)
     if method.kind == "milp":
         return Player(method.name, integer_program, "milp_budgets_s", seeded=False, workers=sweep.milp_threads)
-    run = annealing if method.kind == "search" else large_neighbourhoods(method.selector)
+    select = None if method.selector is None else selector(method.selector)
+    run = annealing if method.kind == "search" else large_neighbourhoods(select)
     return Player(method.name, run, workers=sweep.workers, clock=sweep.clock)
 
 
@@ -94,7 +94,10 @@ def initial(problem: Reassignment, budget: Budget) -> Outcome:
 def integer_program(problem: Reassignment, budget: Budget) -> Outcome:
     """HiGHS on the whole instance, from the initial assignment."""
     found = solve_milp(problem, budget.seconds, threads=budget.workers)
-    history = [Moment(moment.seconds, moment.cost) for moment in found.history]
+    history = list[Moment]()
+    for moment in found.history:
+        if not history or moment.cost < history[-1].cost:
+            history.append(Moment(moment.seconds, moment.cost))
     nothing = found.status != "optimal" and found.cost == found.history[0].cost
     status: Status = "optimal" if found.status == "optimal" else "no_solution" if nothing else "stopped"
     return Outcome(found.assignment, history, bound=found.bound, status=status)
@@ -102,15 +105,15 @@ def integer_program(problem: Reassignment, budget: Budget) -> Outcome:
 
 def annealing(problem: Reassignment, budget: Budget) -> Outcome:
     """Simulated annealing in phases."""
-    return _searched(search, problem, budget)
+    return _searched(search, problem, budget, settings=SearchSettings(workers=budget.workers))
 
 
-def large_neighbourhoods(selector: Any = None) -> Run:
-    """Large neighbourhood search with a selector, by name or as a function; None for its default."""
-    options = {} if selector is None else {"selector": selector}
+def large_neighbourhoods(select: Selector | None = None) -> Run:
+    """Large neighbourhood search; `select` says what a sub-problem frees, None: its own mixture."""
 
     def run(problem: Reassignment, budget: Budget) -> Outcome:
-        return _searched(_improve(), problem, budget, **options)
+        settings = LnsSettings(search=SearchSettings(workers=budget.workers))
+        return _searched(improve, problem, budget, settings=settings, select=select)
 
     return run
 
@@ -124,17 +127,9 @@ def _searched(find: Callable[..., SearchResult], problem: Reassignment, budget: 
         worked = (cpu_seconds() - cpu_began) / budget.workers
         history.append(Moment(worked if budget.clock == "cpu" else time.perf_counter() - began, record.cost))
 
-    options |= {"settings": SearchSettings(workers=budget.workers), "clock": budget.clock, "on_record": note}
-    found = find(problem, seconds=budget.seconds, seed=budget.seed, floor=budget.floor, **options)
+    limits = {"seconds": budget.seconds, "floor": budget.floor, "clock": budget.clock}
+    found = find(problem, seed=budget.seed, on_record=note, **limits, **options)
     return Outcome(found.assignment, history, found.moves)
-
-
-def _improve() -> Callable[..., SearchResult]:
-    name = "archrl.baselines.reassignment_lns"
-    if find_spec(name) is None:
-        raise ConfigError(f"method kind 'lns': {name} is not there; leave these methods out of scales.*.methods")
-    found: Callable[..., SearchResult] = import_module(name).improve
-    return found
 
 
 def cpu_seconds() -> float:

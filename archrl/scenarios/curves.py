@@ -7,7 +7,8 @@ All amounts are whole numbers, so that sums are exact: micro-cores, micro-GiB, G
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,13 @@ class CurvePlacement:
     def num_points(self) -> int:
         """T."""
         return int(self.cpu.shape[1])
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every value."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            digest.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
+        return digest.hexdigest()
 
     def starting_at(self, node: NDArray[np.int32]) -> CurvePlacement:
         """The same problem with another initial deployment, (P,)."""

@@ -14,7 +14,7 @@ from archrl.evaluation.reassignment_methods import AGENT, AGENT_LNS
 
 INITIAL, MILP, SEARCH, LNS = "initial", "milp", "search", "lns"
 SEARCHES = (SEARCH, LNS, AGENT, AGENT_LNS)
-"""Methods that are given the budgets of the protocol."""
+"""Searches that the paper is about, in the order of the tables; others are shown where they have rows."""
 EXACT = ("a1_1", "a1_3", "a1_5")
 PUBLISHED = {"s41": "S41", "milp_1h": "MILP, 1 h", "example": "example solution"}
 MEANS = {"a1": ("a1",), "a2": ("a2",), "A": ("a1", "a2"), "b": ("b",)}
@@ -75,10 +75,14 @@ def instances(evidence: Evidence) -> list[str]:
     return [*shown, *(name for name in found if name not in known)]
 
 
-def budgets(evidence: Evidence) -> list[float]:
-    """Budgets of the searches in the tables: those of the protocol once one of its runs is there, else those found."""
-    searched = evidence.runs[evidence.runs["method"].isin(SEARCHES)]
-    return evidence.expected["budgets_s"] if _is_protocol(evidence) else sorted(searched["budget_s"].unique())
+def budgets(evidence: Evidence, method: str) -> list[float]:
+    """Budgets of a method in the tables: those of the protocol once one of its runs is there, else those found."""
+    if _is_protocol(evidence):
+        agreed: list[float] = evidence.expected["agent_budgets_s" if method == AGENT else "budgets_s"]
+        return agreed
+    searched = evidence.runs[_is_search(evidence.runs)]
+    own = searched[searched["method"] == method]
+    return sorted((own if len(own) else searched)["budget_s"].unique())
 
 
 def methods(evidence: Evidence) -> list[str]:
@@ -155,11 +159,22 @@ def group_members(evidence: Evidence, sets: Sequence[str]) -> list[str]:
     return [name for name, known in evidence.expected["instances"].items() if known["set"] in sets]
 
 
+def shown(evidence: Evidence) -> Evidence:
+    """Without searches on other numbers of workers or by another clock than the protocol's."""
+    other = _is_search(evidence.runs) & (evidence.runs["method"] != AGENT) & ~_as_agreed(evidence)
+    return evidence._replace(runs=evidence.runs[~other])
+
+
+def _as_agreed(evidence: Evidence) -> pd.Series:
+    runs, expected = evidence.runs, evidence.expected
+    return (runs["workers"] == expected["workers"]) & (runs["clock"] == expected["clock"])
+
+
 def at_target(evidence: Evidence, method: str = LNS) -> pd.DataFrame:
-    """Rows of `summary` of a method at the target budget and number of workers with all seeds, by instance."""
+    """Rows of `summary` of a method at the target budget, as agreed and with all seeds, by instance."""
     expected, runs = evidence.expected, evidence.runs
     same = (runs["method"] == method) & (runs["budget_s"] == expected["target_budget_s"])
-    same &= (runs["workers"] == expected["workers"]) & runs["seed"].isin(expected["seeds"])
+    same &= _as_agreed(evidence) & runs["seed"].isin(expected["seeds"])
     if not same.any():
         return pd.DataFrame(columns=["mean", "greatest"])
     table = summary(evidence._replace(runs=runs[same | (runs["method"] == INITIAL)]))
@@ -185,7 +200,9 @@ def _initial_costs(evidence: Evidence) -> Verdict:
     known = evidence.expected["instances"]
     found = [name for name in known if name in rows.index]
     same = [name for name in found if rows[name] == known[name]["initial"]]
-    result = f"{len(same)} of {len(known)} equal" + (f", {len(found) - len(same)} differ" if len(found) > len(same) else "")
+    result = f"{len(same)} of {len(known)} equal" + (
+        f", {len(found) - len(same)} differ" if len(found) > len(same) else ""
+    )
     return judged(named, result, len(found) == len(known) or len(same) < len(found), len(same) == len(found))
 
 
@@ -194,7 +211,7 @@ def _exact(evidence: Evidence) -> Verdict:
     rows = evidence.runs[(evidence.runs["method"] == MILP) & evidence.runs["instance"].isin(EXACT)]
     parts, good = [], 0
     for name, part in rows.groupby("instance"):
-        row, best = part.sort_values("cost").iloc[0], evidence.expected["instances"][name]["best"]
+        row, best = part.sort_values(["cost", "gap"]).iloc[0], evidence.expected["instances"][name]["best"]
         proven = row["status"] == "optimal" and row["cost"] == row["bound"]
         good += int(proven and row["cost"] <= best)
         parts.append(f"{name} {row['status']} {row['cost']:,} ({row['cost'] - best:+,}) in {row['seconds']:.1f} s")
@@ -228,7 +245,8 @@ def _bounded(evidence: Evidence) -> Verdict:
     costs = list(zip(runs["instance"], runs["cost"], strict=True))
     for name, known in evidence.expected["instances"].items():
         if name in bounds.index:
-            costs += [(name, cost) for cost in (known["s41"], known["example"], known["best"]) if cost is not None]
+            published = (known["s41"], (known["milp_1h"] or {}).get("cost"), known["example"])
+            costs += [(name, cost) for cost in published if cost is not None]
     below = [f"{name} {cost:,}" for name, cost in costs if cost < bounds[name]]
     result = f"{len(costs)} costs on {len(bounds)} instances with a bound, {len(below)} below it"
     complete = set(evidence.expected["instances"]) <= set(bounds.index) and set(bounds.index) <= set(runs["instance"])
@@ -238,8 +256,12 @@ def _bounded(evidence: Evidence) -> Verdict:
 def _is_protocol(evidence: Evidence) -> bool:
     """Whether a search of the protocol has been run."""
     runs, expected = evidence.runs, evidence.expected
-    known = runs["instance"].isin(expected["instances"]) & runs["method"].isin(SEARCHES)
+    known = runs["instance"].isin(expected["instances"]) & _is_search(runs)
     return bool((known & runs["budget_s"].isin(expected["budgets_s"])).any())
+
+
+def _is_search(runs: pd.DataFrame) -> pd.Series:
+    return ~runs["method"].isin((INITIAL, MILP))
 
 
 def _percent(value: float) -> str:

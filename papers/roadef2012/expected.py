@@ -25,8 +25,17 @@ SOURCE = {
     "milp_1h": "mdeboute/challenge_ROADEF_Google @ f0fd6a5, a commercial solver, one hour",
     "example": "circleorange/mrp-approach-analysis @ 4b067d0, stored solutions, evaluated",
 }
-PROTOCOL = {"seeds": list(range(10)), "workers": 2, "budgets_s": [5, 60, 300], "target_budget_s": 300}
-HEADER = "# Published costs, written by `python papers/roadef2012/expected.py DATA_ROOT`, and the protocol of the claims.\n"
+PROTOCOL = {
+    "seeds": list(range(10)),
+    "workers": 2,
+    "clock": "cpu",
+    "budgets_s": [5, 60, 300],
+    "agent_budgets_s": [5],
+    "target_budget_s": 300,
+}
+HEADER = (
+    "# Published costs, written by `python papers/roadef2012/expected.py DATA_ROOT`, and the protocol of the claims.\n"
+)
 
 
 def expected(root: str | Path) -> dict[str, Any]:
