@@ -39,13 +39,6 @@ class RebalancePPOConfig(PPOFields):
     """Only archrl/Rebalance-v0."""
     gamma: float = Field(1.0, ge=0, le=1)
     """1: a dollar counts the same in every step of the budget."""
-    lessons: int = Field(0, ge=0)
-    """Training instances on which the policy is taught, before anything else, what a look-ahead chooses, see
-    `archrl_agents.rebalance_lessons`; 0: none."""
-    lesson_rounds: int = Field(1, ge=1, le=100)
-    """The lessons are taken in so many parts; the look-ahead of each part ends with the policy taught so far."""
-    lesson_branches: int = Field(8, ge=2, le=64)
-    """Actions that the look-ahead tries at every decision."""
     network: RebalanceNetworkConfig = RebalanceNetworkConfig()
 
     @model_validator(mode="after")

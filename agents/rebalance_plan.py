@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -39,14 +40,14 @@ class AgentPlan:
     """Of the task, at the end of the episode that carries out the plan."""
 
 
-def plan_with_agent(
+def plan_with_agent(  # noqa: PLR0913 - the options of the search
     agent: Chooser,
     task: RebalanceTask,
     scenario: Any,
     deadline_s: float = 5.0,
     *,
     seed: int = 0,
-    branches: int = BRANCHES,
+    branches: Sequence[int] = BRANCHES,
     waves: int | None = None,
 ) -> AgentPlan:
     """The best plan that an agent finds in time.
@@ -58,22 +59,22 @@ def plan_with_agent(
         deadline_s: Wall-clock time. It is looked at before every decision, and none is begun that would end too late if
             it took as long as the longest one before it.
         seed: Of what is drawn.
-        branches: Actions that the look-ahead tries; 1: no look-ahead.
-        waves: Most waves after it; None: until the deadline, so that the plan depends on the machine too.
+        branches: Processes that each look-ahead tries, one look-ahead after the other; empty: none.
+        waves: Most waves after them; None: until the deadline, so that the plan depends on the machine too.
 
     Raises:
         ConfigError: the deadline is not above 0, or the world does not stand still.
     """
-    if not deadline_s > 0 or branches < 1:
-        raise ConfigError(f"plan: got deadline_s={deadline_s}, branches={branches}; allowed: above 0, and 1 or more")
+    if not deadline_s > 0 or any(count < 2 for count in branches):
+        raise ConfigError(f"plan: got deadline_s={deadline_s}, branches={branches}; allowed: above 0, and 2 or more")
     for name in ("events_per_migration", "plan_delay"):
         if getattr(task.config, name):
             raise ConfigError(f"{name}: got {getattr(task.config, name)}; a plan is for a world that stands still: 0")
     search, guess_usd = PlanSearch(agent, task, scenario, deadline_s, rng_for(seed, "test", "agent plan")), 0.0
     with suppress(OutOfTimeError):
         guess_usd = min(search.guess(), 0.0)
-        if branches > 1:
-            search.look_ahead(branches)
+        for count in branches:
+            search.look_ahead(count)
         search.waves(math.inf if waves is None else waves)
     best, seconds = search.best, search.elapsed_s
     replay = ReplayPolicy([np.array([*best.actions, task.stop])], "plan")

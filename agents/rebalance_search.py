@@ -1,9 +1,11 @@
 """Search of an agent over plans in the simulator: best guess, look-ahead, then leaving out and repairing.
 
     best guess   one episode of the policy without chance
-    look-ahead   at every decision, the most likely actions are each tried and played to the end by the policy without
-                 chance; the best one is taken (Bertsekas, Tsitsiklis and Wu, "Rollout algorithms for combinatorial
-                 optimization", Journal of Heuristics 1997). It is never worse than the best guess.
+    look-ahead   for every migration, the most likely processes are each tried and played to the end by the policy
+                 without chance; the best one is taken (Bertsekas, Tsitsiklis and Wu, "Rollout algorithms for
+                 combinatorial optimization", Journal of Heuristics 1997). It is never worse than the best guess. First
+                 with few tries, then with more. The node is left to the policy: on instances in the shape of a2_3
+                 another one than the best was better in 2 % of the decisions, another process in 22 %.
     waves        many episodes side by side follow the best plan, leave some of its migrations out, and draw others
                  from the policy where budget is left (as in Shaw, "Using constraint programming and local search
                  methods to solve vehicle routing problems", CP 1998)
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -26,8 +28,8 @@ from archrl.cluster import rebalance_state as schema
 from archrl.envs.rebalance import RebalanceTask
 from archrl_agents.rebalance_rows import copy_row, empty_rows
 
-BRANCHES = 8
-"""Actions that a look-ahead tries."""
+BRANCHES = (8, 32)
+"""Processes (or the stop) that the look-aheads try."""
 ROWS = 16
 """Most episodes of a wave."""
 WAVES = 4
@@ -146,33 +148,26 @@ class PlanSearch:
         self._play(state, [line], draws=False)
         return line.least_usd
 
-    def look_ahead(
-        self, branches: int = BRANCHES, watch: Callable[[Observation, NDArray[np.int64], Floats], None] | None = None
-    ) -> None:
-        """Take the best of the most likely actions at every decision, by where the policy ends after each.
+    def look_ahead(self, branches: int) -> None:
+        """Take the best of the most likely processes for every migration, by where the policy ends after each.
 
         Args:
-            branches: Actions that are tried.
-            watch: Told of every decision: the observation, the actions, and the change of the cost by each, $.
+            branches: Processes that are tried, 2 or more.
         """
         trunk, line = empty_rows(self.task, 1, self.scenario), Line()
         tries = empty_rows(self.task, branches, self.scenario)
         seen = self.task.outputs(trunk)
         while not (seen.terminated | seen.truncated)[0]:
+            self._begin(branches)
             likely = self.agent.log_probabilities(seen.observation)[0]
-            actions = np.argsort(-likely, kind="stable")[: min(branches, int(np.isfinite(likely).sum()))]
-            values = self._try(trunk, line, tries, actions)
-            if watch is not None:
-                watch(seen.observation, actions, values)
-            chosen = int(actions[int(values.argmin())])
+            count = 1 if trunk.shared.stage[0] else min(branches, int(np.isfinite(likely).sum()))
+            actions = np.argsort(-likely, kind="stable")[:count]
+            chosen = int(actions[self._try(trunk, line, tries, actions).argmin()]) if count > 1 else int(actions[0])
             line.did(seen.observation, 0, chosen)
-            self.task.step(trunk, np.array([chosen]))
-            line.change_usd += float(seen.cost_usd[0].sum())
+            self._step(trunk, [line], np.array([chosen]))
 
     def _try(self, trunk: Any, line: Line, tries: Any, actions: NDArray[np.int64]) -> Floats:
         """Change of the cost, $, where it is least after every action, with what the policy does after it."""
-        if len(actions) == 1:
-            return np.zeros(1)
         out = self.task.outputs(tries)
         rows = len(out.terminated)
         copy_row(trunk, 0, tries, rows)
@@ -209,9 +204,7 @@ class PlanSearch:
         """Play all rows to their end."""
         out = self.task.outputs(state)
         while not (out.terminated | out.truncated).all():
-            began = self.elapsed_s
-            if began + self._longest.get(len(lines), 0.0) > self.deadline_s:
-                raise OutOfTimeError
+            began = self._begin(len(lines))
             likely = self.agent.log_probabilities(out.observation)
             if draws:
                 likely = likely + self.rng.gumbel(size=likely.shape)
@@ -220,6 +213,13 @@ class PlanSearch:
             self._step(state, lines, np.array(actions, np.int64))
             self._longest[len(lines)] = max(self._longest.get(len(lines), 0.0), self.elapsed_s - began)
         self.episodes += len(lines)
+
+    def _begin(self, rows: int) -> float:
+        """Seconds at the start of a decision of so many rows, if there is time for it."""
+        now = self.elapsed_s
+        if now + self._longest.get(rows, 0.0) > self.deadline_s:
+            raise OutOfTimeError
+        return now
 
     def _step(self, state: Any, lines: Sequence[Line], actions: NDArray[np.int64]) -> None:
         """Step all rows and note what they reached."""

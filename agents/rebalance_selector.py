@@ -179,6 +179,12 @@ def draw_sets(table: NodeTable, rng: np.random.Generator, count: int, size: int)
     return sets
 
 
+def processes_on(assignment: Ints, nodes: Ints, most: int, rng: np.random.Generator) -> Ints:
+    """Processes on some nodes, ascending; any of them where there are more than `most`."""
+    on = np.flatnonzero(np.isin(assignment, nodes)).astype(np.int64)
+    return np.sort(rng.choice(on, most, replace=False)) if len(on) > most else on
+
+
 class NodeSelector:
     """Selector of a large neighborhood search; a function of its arguments alone.
 
@@ -205,10 +211,7 @@ class NodeSelector:
         table = node_table(problem, assignment)
         sets = draw_sets(table, rng, self.proposals, self.nodes)
         chosen = sets[int(np.argmax(self.scores(problem, table, sets)))]
-        on = np.flatnonzero(np.isin(assignment, chosen))
-        if len(on) > self.processes:
-            on = np.sort(rng.choice(on, self.processes, replace=False))
-        return Freed(on.astype(np.int64), chosen)
+        return Freed(processes_on(assignment, chosen, self.processes, rng), chosen)
 
     def scores(self, problem: Reassignment, table: NodeTable, sets: Ints) -> Floats:
         """Promise of every set, (M,)."""

@@ -1,7 +1,10 @@
 """Local search for machine reassignment: simulated annealing in phases, several workers, one common best.
 
 In each phase every worker anneals from the best assignment known at its start, with random numbers of its own; the
-phases cool from ever lower temperatures and the last one ends cold. Workers are threads: the kernels hold no lock.
+phases cool from ever lower temperatures and the last one ends cold. At first one worker is hot, and rearranges much,
+and one is warm, with many more of the cheap moves: where capacity is tight only the former finds its way, elsewhere it
+wastes time. (Two sets of parameters side by side: as G. Portal et al., "Simulated annealing for the machine
+reassignment problem", Annals of Operations Research 242, 2016.) Workers are threads: the kernels hold no lock.
 
 The result depends on seed, workers and budget alone where the budget is a number of moves; a budget in seconds makes
 it depend on the machine too.
@@ -41,24 +44,29 @@ class Phase(NamedTuple):
     """A share of the budget and its temperatures, in units of the initial cost per process."""
 
     share: float
-    hot: float
+    hot: tuple[float, ...]  # of the workers, in turn
     cold: float | None  # None: down to COLDEST
+
+
+DEFAULT_KINDS = ((0.2, 0.2, 0.4, 0.2), (0.45, 0.45, 0.09, 0.01))
+DEFAULT_PHASES = (Phase(0.7, (40.0, 4.0), 0.05), Phase(0.15, (1.0, 0.3), 0.05), Phase(0.15, (0.2,), None))
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How the search moves and cools; `kinds` are weights in the order of `KINDS`."""
+    """How the search moves and cools."""
 
-    kinds: tuple[float, ...] = (0.2, 0.2, 0.4, 0.2)
-    phases: tuple[Phase, ...] = (Phase(0.7, 40.0, 0.05), Phase(0.15, 1.0, 0.05), Phase(0.15, 0.2, None))
+    kinds: tuple[tuple[float, ...], ...] = DEFAULT_KINDS
+    """Of the workers, in turn: weights of the moves, in the order of `KINDS`."""
+    phases: tuple[Phase, ...] = DEFAULT_PHASES
     workers: int = 2
 
     def __post_init__(self) -> None:
-        if len(self.kinds) != len(KINDS) or min(self.kinds) < 0 or sum(self.kinds) <= 0:
-            raise ConfigError(f"kinds: got {self.kinds}; allowed: one weight, 0 or more, for each of {KINDS}")
+        if not self.kinds or any(len(row) != len(KINDS) or min(row) < 0 or sum(row) <= 0 for row in self.kinds):
+            raise ConfigError(f"kinds: got {self.kinds}; allowed: rows of a weight, 0 or more, for each of {KINDS}")
         if self.workers < 1:
             raise ConfigError(f"workers: got {self.workers}; allowed: 1 or more")
-        if not self.phases or any(phase.share <= 0 or phase.hot <= 0 for phase in self.phases):
+        if not self.phases or any(phase.share <= 0 or not phase.hot or min(phase.hot) <= 0 for phase in self.phases):
             raise ConfigError(f"phases: got {self.phases}; allowed: at least one, shares and temperatures above 0")
 
 
@@ -133,7 +141,8 @@ class _Worker:
         self.state: ReassignmentState = allocate(sizes_for([problem], 1))
         load_row(self.state, 0, problem)
         self.search: SearchState = allocate_search(problem)
-        self.search.until[:] = np.cumsum(settings.kinds) / sum(settings.kinds)
+        kinds = settings.kinds[index % len(settings.kinds)]
+        self.search.until[:] = np.cumsum(kinds) / sum(kinds)
         self.search.word[0] = seed_sequence_for(seed, "test", "search", index).generate_state(1, np.uint64)[0] | 1
 
     @property
@@ -154,9 +163,9 @@ class _Worker:
         return self.cost
 
 
-def _heat(phase: Phase, unit: float) -> tuple[float, float]:
-    """Temperatures of a phase, in units of cost."""
-    hot = max(phase.hot * unit, COLDEST)
+def _heat(phase: Phase, unit: float, worker: int) -> tuple[float, float]:
+    """Temperatures of a worker in a phase, in units of cost."""
+    hot = max(phase.hot[worker % len(phase.hot)] * unit, COLDEST)
     cold = COLDEST if phase.cold is None else max(phase.cold * unit, COLDEST)
     return hot, min(cold, hot)
 
@@ -213,9 +222,10 @@ def search(  # noqa: PLR0913 - the options of the search
     cost = evaluate(problem, best).total
     log.add(cost, 0)
     for phase in settings.phases:
-        share, heat = phase.share / whole, _heat(phase, unit)
+        share, heats = phase.share / whole, [_heat(phase, unit, index) for index in range(settings.workers)]
         with ThreadPoolExecutor(settings.workers) as pool:
-            jobs = [pool.submit(worker.run, best, budget, share, heat, log) for worker in workers]
+            runs = zip(workers, heats, strict=True)
+            jobs = [pool.submit(worker.run, best, budget, share, heat, log) for worker, heat in runs]
             costs = [job.result() for job in jobs]
         winner = int(np.argmin(costs))
         cost, best = costs[winner], np.array(workers[winner].search.best, np.int64)

@@ -192,7 +192,7 @@ def test_bad_budgets(arguments: dict[str, float], named: str) -> None:
 
 
 def test_bad_settings() -> None:
-    for bad in ({"kinds": (1.0,)}, {"kinds": (0.0,) * len(KINDS)}, {"workers": 0}, {"phases": ()}):
+    for bad in ({"kinds": ((1.0,),)}, {"kinds": ((0.0,) * len(KINDS),)}, {"workers": 0}, {"phases": ()}):
         with pytest.raises(ConfigError, match=f"^{next(iter(bad))}: got"):
             rs.SearchSettings(**bad)  # type: ignore[arg-type]
     for bad in ({"search_share": 1.5}, {"menu": ()}):
