@@ -43,7 +43,6 @@ class AgentPolicy:
             actions = self.policy._predict(tensors, deterministic=deterministic).numpy()
         return (actions[0] if single else actions), state
 
-
     def log_probabilities(self, observation: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Of all actions, (B, A), for a batch of observations; -inf for those that the mask forbids.
 

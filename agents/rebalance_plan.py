@@ -22,8 +22,6 @@ from archrl_agents.rebalance_search import BRANCHES, Chooser, Moment, Move, OutO
 class AgentPlan:
     """A sequence of migrations, each feasible in the state that the ones before it left."""
 
-    actions: list[int]
-    """Of the environment, without the final stop."""
     moves: list[Move]
     """(process, node) of every migration."""
     change_usd: float
@@ -31,7 +29,7 @@ class AgentPlan:
     history: list[Moment]
     """Every improvement."""
     guess_usd: float
-    """Change of the cost by the policy without any search; 0 where that was not finished in time."""
+    """Change of the cost by the policy in `task` without search; 0 where that was not finished in time."""
     episodes: int
     """That were finished."""
     seconds: float
@@ -54,7 +52,8 @@ def plan_with_agent(  # noqa: PLR0913 - the options of the search
 
     Args:
         agent: Such as `archrl_agents.entrants.load_agent(run, task).policy`.
-        task: A world that stands still: without events and plan delay. It is the agent's view: its candidates.
+        task: A world that stands still: without events and plan delay. It is the agent's view: its candidates, of which
+            more are screened where that helps.
         scenario: The state to rebalance, and the budget.
         deadline_s: Wall-clock time. It is looked at before every decision, and none is begun that would end too late if
             it took as long as the longest one before it.
@@ -72,13 +71,11 @@ def plan_with_agent(  # noqa: PLR0913 - the options of the search
             raise ConfigError(f"{name}: got {getattr(task.config, name)}; a plan is for a world that stands still: 0")
     search, guess_usd = PlanSearch(agent, task, scenario, deadline_s, rng_for(seed, "test", "agent plan")), 0.0
     with suppress(OutOfTimeError):
-        guess_usd = min(search.guess(), 0.0)
+        guess_usd = search.choose_view()
         for count in branches:
             search.look_ahead(count)
         search.waves(math.inf if waves is None else waves)
     best, seconds = search.best, search.elapsed_s
-    replay = ReplayPolicy([np.array([*best.actions, task.stop])], "plan")
-    metrics = rollout(task, replay, [scenario])[0].metrics
-    return AgentPlan(
-        best.actions, best.moves, best.change_usd, search.history, guess_usd, search.episodes, seconds, metrics
-    )
+    replay = ReplayPolicy([np.array([*best.actions, search.best_task.stop])], "plan")
+    metrics = rollout(search.best_task, replay, [scenario])[0].metrics
+    return AgentPlan(best.moves, best.change_usd, search.history, guess_usd, search.episodes, seconds, metrics)

@@ -1,6 +1,6 @@
 """Search of an agent over plans in the simulator: best guess, look-ahead, then leaving out and repairing.
 
-    best guess   one episode of the policy without chance
+    best guess   one episode of the policy without chance, with more and more processes screened as candidates
     look-ahead   for every migration, the most likely processes are each tried and played to the end by the policy
                  without chance; the best one is taken (Bertsekas, Tsitsiklis and Wu, "Rollout algorithms for
                  combinatorial optimization", Journal of Heuristics 1997). It is never worse than the best guess. First
@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -34,6 +35,10 @@ ROWS = 16
 """Most episodes of a wave."""
 WAVES = 4
 """A wave gets more episodes while at least so many would fit into what is left of the time."""
+VIEW_COST = 10.0
+"""A wider view is tried if the last guess took less than one part in so many of the time."""
+ENOUGH = 0.98
+"""A view whose best guess saves this share of what the best one saves is wide enough."""
 FRESH = 0.25
 """Share of the episodes of a wave that follow no plan."""
 LEAST_LEFT_OUT, MOST_LEFT_OUT = 0.1, 0.6
@@ -135,6 +140,7 @@ class PlanSearch:
         self.began = time.perf_counter()
         self.agent, self.task, self.scenario, self.deadline_s, self.rng = agent, task, scenario, deadline_s, rng
         self.best, self.history, self.episodes = Line(), list[Moment](), 0
+        self.best_task = task
         self._longest: dict[int, float] = {}
 
     @property
@@ -147,6 +153,22 @@ class PlanSearch:
         state, line = empty_rows(self.task, 1, self.scenario), Line()
         self._play(state, [line], draws=False)
         return line.least_usd
+
+    def choose_view(self) -> float:
+        """Play the best guess with more and more processes screened, and go on with the narrowest view that is enough.
+
+        Returns:
+            Change of the cost by the best guess of the view that the search began with.
+        """
+        guesses, began = [(self.task, min(self.guess(), 0.0))], 0.0
+        while (wider := _wider(self.task)) is not None and VIEW_COST * (self.elapsed_s - began) <= self.deadline_s:
+            self.task, began = wider, self.elapsed_s
+            self._longest.clear()
+            guesses.append((wider, min(self.guess(), 0.0)))
+        enough = min(usd for _, usd in guesses) * ENOUGH
+        self.task = next(task for task, usd in guesses if usd <= enough)
+        self._longest.clear()
+        return guesses[0][1]
 
     def look_ahead(self, branches: int) -> None:
         """Take the best of the most likely processes for every migration, by where the policy ends after each.
@@ -235,8 +257,19 @@ class PlanSearch:
         """Keep what a row did up to here, if it is the best."""
         line.least_usd = min(line.least_usd, line.change_usd)
         if line.change_usd < self.best.change_usd - ROUNDING_USD:
-            self.best = Line([], list(line.actions), list(line.moves), line.change_usd)
+            self.best, self.best_task = Line([], list(line.actions), list(line.moves), line.change_usd), self.task
             self.history.append(Moment(self.elapsed_s, line.change_usd))
+
+
+def _wider(task: RebalanceTask) -> RebalanceTask | None:
+    """The same task with twice as many processes screened for each candidate place; None where there are no more."""
+    config = task.config
+    acts = config.process_candidates is not None and config.look_ahead and config.source != "aged"
+    if not acts or config.screened * config.process_candidates >= task.world.num_processes:
+        return None
+    world: Any = copy(task.world)
+    world.screened = 2 * config.screened
+    return RebalanceTask(config.model_copy(update={"screened": world.screened}), task.source, world, task.split)
 
 
 def _padded(actions: NDArray[np.int64], rows: int) -> NDArray[np.int64]:

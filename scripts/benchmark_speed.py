@@ -33,14 +33,14 @@ def main(
         name: speed.json and speed.md go to <out>/<name>.
         out: Folder of all runs.
     """
-    from archrl.evaluation import speed_autoscale
+    from archrl.evaluation import speed_autoscale, speed_rebalance
     from archrl.evaluation.console import say
     from archrl.evaluation.speed import measure, select, summarise, to_markdown, write_speed
     from archrl.evaluation.speed_cases import CASES, EPISODES, TARGETS, model_case
     from archrl.traces.registry import default_root, is_present
 
-    cases = [*CASES, model_case(_reference_model()), *speed_autoscale.CASES]
-    targets = [*TARGETS, *speed_autoscale.TARGETS]
+    cases = [*CASES, model_case(_reference_model()), *speed_autoscale.CASES, *speed_rebalance.CASES]
+    targets = [*TARGETS, *speed_autoscale.TARGETS, *speed_rebalance.TARGETS]
     if training:
         from archrl_agents.speed import service_training_cases, training_cases
 
@@ -48,10 +48,11 @@ def main(
         shared = service_training_cases(str(ROOT / "configs/agent/ppo_autoscale_tiny.yaml"))
         cases, targets = [*cases, *more[0], *shared], [*targets, *more[1]]
     cases, targets = select(cases, targets, only)
-    if not is_present(default_root(), "openb_gpu2023"):
-        say("skipping the openb episodes: ARCHRL_DATA names no folder with openb_gpu2023")
-        cases = [case for case in cases if case.name not in EPISODES]
-        targets = [target for target in targets if not set(target.needs) & set(EPISODES)]
+    for data, needing in (("openb_gpu2023", EPISODES), ("roadef2012", speed_rebalance.NEEDS_DATA)):
+        if not is_present(default_root(), data):
+            say(f"skipping what needs {data}: ARCHRL_DATA names no folder with it")
+            cases = [case for case in cases if case.name not in needing]
+            targets = [target for target in targets if not set(target.needs) & set(needing)]
     summary = summarise(cases, targets, measure(cases, rounds))
     write_speed(summary, out / name, command_line())
     print(to_markdown(summary))

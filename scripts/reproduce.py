@@ -8,6 +8,7 @@ scripts/reproduce.py autoscaling/tiny --scale full --out papers/autoscaling/tiny
 scripts/reproduce.py autoscaling --scale smoke
 scripts/reproduce.py autoscaling --rows
 scripts/reproduce.py roadef2012 --scale full --resume --out papers/roadef2012/results
+scripts/reproduce.py rebalancing --scale full --resume --out papers/rebalancing/results
 """
 
 from __future__ import annotations
@@ -102,7 +103,18 @@ def play_reassignment(
     run_reassignment_sweep(sweep, scale, folder, players, resume, command_line())
 
 
-PLAYERS = {"fgd_atc23": play_inflation, "roadef2012": play_reassignment}
+def play_rebalancing(
+    path: Path, overrides: tuple[str, ...], scale: str, folder: Path, agents: tuple[Path, ...], resume: bool
+) -> None:
+    """Play what is missing of the methods on aged states."""
+    from archrl.evaluation.rebalancing_config import load_rebalancing_sweep
+    from archrl.evaluation.rebalancing_sweep import run_rebalancing_sweep
+
+    sweep = load_rebalancing_sweep(path, overrides)
+    run_rebalancing_sweep(sweep, scale, folder, [aged_player(agent) for agent in agents], resume, command_line())
+
+
+PLAYERS = {"fgd_atc23": play_inflation, "roadef2012": play_reassignment, "rebalancing": play_rebalancing}
 """What plays the runs of a paper's sweep."""
 
 
@@ -209,10 +221,26 @@ def planning_player(path: Path) -> Any:
 
     def plan(task: Any, scenario: Any, deadline_s: float, seed: int) -> Plan:
         agent = load_agent(model, task)
-        found = plan_with_agent(agent.policy, agent.task, scenario, deadline_s, seed)
+        found = plan_with_agent(agent.policy, agent.task, scenario, deadline_s, seed=seed)
         return Plan(found.moves, found.history)
 
     return planner_player(plan, resolve(trained.preset, dict(trained.env)), trained.seed, seal)
+
+
+def aged_player(path: Path) -> Any:
+    """The trained agent of a run as a method on aged states, on candidates as it was trained."""
+    from archrl.envs.rebalance_config import resolve
+    from archrl.evaluation.rebalancing_methods import agent_player
+    from archrl_agents.entrants import load_agent
+    from archrl_agents.rebalance_plan import plan_with_agent
+
+    trained, model, seal = trained_run(path)
+
+    def plan(task: Any, scenario: Any, deadline_s: float, seed: int) -> Any:
+        agent = load_agent(model, task)
+        return plan_with_agent(agent.policy, agent.task, scenario, deadline_s, seed=seed).moves
+
+    return agent_player(plan, resolve(trained.preset, dict(trained.env)), trained.seed, seal)
 
 
 def trained_run(path: Path) -> tuple[Any, Path, str]:

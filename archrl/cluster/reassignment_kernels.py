@@ -17,7 +17,6 @@ from archrl.cluster.reassignment_state import (
     NODE_MOVE,
     PROCESS_MOVE,
     SERVICE_MOVE,
-    view,
 )
 
 SERVICE_WEIGHT = 1
@@ -198,7 +197,7 @@ def swap_cost(v, b, p, q):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _present_after(v, b, t, h, s, u, here, there):  # type: ignore[no-untyped-def]
+def _present_after(v, b, t, h, s, u, here, there):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Processes of service t in neighborhood h once s went from `here` to `there` and u the other way."""
     count = v.at_neighborhood[b, t, h]
     if t == s:
@@ -243,9 +242,8 @@ def _count_moved(v, b, s, change):  # type: ignore[no-untyped-def]
         v.services_moved[b, before] -= 1
     if after > 0:
         v.services_moved[b, after] += 1
-    if after > v.most_moved[b]:
-        v.most_moved[b] = after
-    elif change < 0 and before == v.most_moved[b] and v.services_moved[b, before] == 0:
+    was_last = change < 0 and before == v.most_moved[b] and v.services_moved[b, before] == 0
+    if after > v.most_moved[b] or was_last:
         v.most_moved[b] = after
     v.cost[b, SERVICE_MOVE] = v.weights[b, SERVICE_WEIGHT] * v.most_moved[b]
 

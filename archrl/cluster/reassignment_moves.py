@@ -76,7 +76,7 @@ def chain_undo(v, b, processes, nodes, length):  # type: ignore[no-untyped-def]
 
 @kernel
 def _node_holds(v, b, n):  # type: ignore[no-untyped-def]
-    for r in range(v.load_weight.shape[1]):
+    for r in range(v.load_weight.shape[1]):  # noqa: SIM110 - a generator is not compiled
         if v.slack[b, n, r] < 0:
             return False
     return True

@@ -12,9 +12,11 @@ from archrl.config import json_schema
 from archrl.envs.autoscale_config import resolve as resolve_autoscale
 from archrl.envs.autoscale_source import build_system
 from archrl.envs.placement_config import resolve
+from archrl.envs.rebalance_config import resolve as resolve_rebalance
 from archrl.errors import ConfigError
 from archrl.evaluation.experiment_config import AUTOSCALE
 from archrl_agents.learner_config import LinearSchedule, PPOFields
+from archrl_agents.rebalance_config import REBALANCE
 from archrl_agents.service_config import ServiceDQNConfig, ServicePPOConfig
 from archrl_agents.train import make_agent
 from archrl_agents.train_config import DQNConfig, PPOConfig, load_train_config
@@ -30,6 +32,8 @@ def test_shipped_configurations_are_whole(path):
     fields = dict(config.env) | config.train_env
     if config.environment == AUTOSCALE:
         services = len(build_system(resolve_autoscale(config.preset, fields)).table)
+    elif config.environment == REBALANCE:
+        services = int(resolve_rebalance(config.preset, fields) is not None)
     else:
         services = int(resolve(config.preset, fields) is not None)
     if isinstance(config, PPOFields):
