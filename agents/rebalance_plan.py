@@ -56,7 +56,7 @@ def plan_with_agent(  # noqa: PLR0913 - the options of the search
             more are screened where that helps.
         scenario: The state to rebalance, and the budget.
         deadline_s: Wall-clock time. It is looked at before every decision, and none is begun that would end too late if
-            it took as long as the longest one before it.
+            it took as long as the longest one before it. The first plan of a process also loads, or compiles, kernels.
         seed: Of what is drawn.
         branches: Processes that each look-ahead tries, one look-ahead after the other; empty: none.
         waves: Most waves after them; None: until the deadline, so that the plan depends on the machine too.
