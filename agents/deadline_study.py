@@ -124,7 +124,7 @@ def write(rows: pd.DataFrame, policy: str, cases: Cases, out: Path) -> str:
     caption = (
         f"Recovered, percent of the initial cost: {cases.per_shape} generated test instances in the shape of each of "
         f"{', '.join(cases.shapes)} (seeds from {cases.first_seed}), budget {100 * cases.budget_frac:g} % of the "
-        f"processes, plans within {cases.deadline_s:g} s. Paired differences, bootstrap over instances of a shape, 95 %."
+        f"processes, plans within {cases.deadline_s:g} s. Paired differences, bootstrap within shapes, 95 %."
     )
     text = f"{caption}\n\n{frame_markdown(differences(rows, policy))}\n"
     write_text_atomic(out.with_suffix(".csv"), rows.to_csv(index=False, float_format="%.6g"))

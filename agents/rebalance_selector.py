@@ -14,6 +14,7 @@ Training is regression on realised gains, see `fit_selector`; the gains come fro
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -239,7 +240,7 @@ def load_selector(path: str | os.PathLike[str]) -> NodeSelector:
     try:
         content = torch.load(Path(path), weights_only=True)
         names = tuple(content["inputs"])
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise ConfigError(f"selector {os.fspath(path)}: {error}; give a file that a selector has saved") from error
     if names != INPUTS:
         raise ConfigError(

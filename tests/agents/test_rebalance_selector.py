@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,3 +111,10 @@ def test_bad_input_is_refused(tmp_path):
     torch.save({"inputs": ("other",), "nodes": 1, "processes": 1, "weights": {}}, tmp_path / "other.pt")
     with pytest.raises(ConfigError, match="train it again"):
         load_selector(tmp_path / "other.pt")
+
+
+def test_garbage_is_no_selector(tmp_path: Path) -> None:
+    for content in (b"", b"garbage", b"\x80\x05garbage"):
+        (tmp_path / "selector.pt").write_bytes(content)
+        with pytest.raises(ConfigError, match="give a file that a selector has saved"):
+            load_selector(tmp_path / "selector.pt")
