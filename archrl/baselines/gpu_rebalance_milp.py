@@ -59,8 +59,8 @@ class Exchange:
 def plan_milp(problem: Problem, budget: int, time_limit_s: float = 5.0, seed: int = 0) -> list[Migration]:
     """The program on the whole cluster, or on its most expensive nodes where that is too large.
 
-    It starts from greedy's plan where that stays on these nodes. No plan when the time is up before the solver begins.
-    `seed` plays no part.
+    It starts from greedy's plan where that stays on these nodes, and the better of the two is returned: greedy's too when
+    the time is up before the solver begins. `seed` plays no part.
 
     Raises:
         ConfigError: a budget below 0 or a time limit that is not positive.
@@ -73,9 +73,15 @@ def plan_milp(problem: Problem, budget: int, time_limit_s: float = 5.0, seed: in
         task = PartTask(nodes, budget, start=start)
         answer = solve_exchange(state, problem.costs, task, max(0.0, deadline - time.perf_counter()))
         if answer is not None:
-            return list(apply_plan(problem.state(), 0, answer.plan, problem.costs).carried_out)
+            return _better(problem, answer.plan, start)
         nodes = nodes[: max(2, 3 * len(nodes) // 4)]
-    return []
+    return list(start)
+
+
+def _better(problem: Problem, *plans: Sequence[Migration]) -> list[Migration]:
+    """What is carried out of the plan that recovers most; the first among equals."""
+    outcomes = [apply_plan(problem.state(), 0, plan, problem.costs) for plan in plans]
+    return list(min(outcomes, key=lambda outcome: outcome.change_usd).carried_out)
 
 
 def _nodes_that_fit(problem: Problem) -> int:
