@@ -40,14 +40,16 @@ def main(  # noqa: PLR0913 - the options of the command
     import yaml
 
     from archrl.evaluation.console import say
-    from archrl_agents.deadline_study import PRIOR, Cases, play, write
+    from archrl.evaluation.rebalance_deadline import Cases, play, write
+    from archrl_agents.rebalance_planner import PRIOR, planner_of
 
     found = yaml.safe_load(tuned.read_text())["policies"]
     params = {name: entry["params"] for name, entry in found.items() if entry["params"]}
-    models = {PRIOR: None, **{name: Path(run) for name, run in (entry.split("=", 1) for entry in model)}}
+    runs = dict(entry.split("=", 1) for entry in model)
+    planners = {PRIOR: planner_of(None), **{name: planner_of(Path(run)) for name, run in runs.items()}}
     cases = Cases(shapes, per_shape, first_seed, budget_frac, deadline_s)
-    rows = play(cases, params, models, say)
-    print(write(rows, f"plan:{list(models)[-1]}", cases, out))
+    rows = play(cases, params, planners, say)
+    print(write(rows, f"plan:{list(planners)[-1]}", cases, out))
 
 
 if __name__ == "__main__":

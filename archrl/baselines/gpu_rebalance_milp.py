@@ -59,8 +59,8 @@ class Exchange:
 def plan_milp(problem: Problem, budget: int, time_limit_s: float = 5.0, seed: int = 0) -> list[Migration]:
     """The program on the whole cluster, or on its most expensive nodes where that is too large.
 
-    It starts from greedy's plan where that stays on these nodes, and the better of the two is returned: greedy's too when
-    the time is up before the solver begins. `seed` plays no part.
+    It starts from greedy's plan where that stays on these nodes, and the better of the two is returned: greedy's also
+    when the time is up before the solver begins. `seed` plays no part.
 
     Raises:
         ConfigError: a budget below 0 or a time limit that is not positive.

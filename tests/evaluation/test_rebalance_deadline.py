@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from archrl_agents.deadline_study import Cases, differences, write
+from archrl.evaluation.rebalance_deadline import Cases, differences, write
 
 CASES = Cases(("a", "b"), 3, 0, 0.02, 1.0)
 VALUES = {"greedy": [1.0, 2.0, 3.0, 10.0, 20.0, 30.0], "plan:x": [2.0, 3.0, 4.0, 11.0, 21.0, 31.0], "stop": [0.0] * 6}

@@ -23,15 +23,7 @@ from archrl.evaluation.tables import frame_markdown
 from archrl.files import write_text_atomic
 from archrl.seeding import rng_for
 
-from .entrants import load_agent
-from .policy import AgentPolicy
-from .rebalance_network import RebalancePolicy
-from .rebalance_plan import plan_with_agent
-
 HEURISTICS = ("stop", "random", "greedy", "low_node_utilization", "high_node_utilization")
-PRIOR = "prior"
-"""The network without training: it prefers what lowers the cost most, as greedy best improvement does."""
-PRIOR_SCALE = 30.0
 
 
 class Cases(NamedTuple):
@@ -44,28 +36,26 @@ class Cases(NamedTuple):
     deadline_s: float
 
 
-def untrained(task: RebalanceTask) -> AgentPolicy:
-    """The network whose scores are minus the change of the cost, and nothing else."""
-    import torch
+class Planned(NamedTuple):
+    """What a planner found for one scenario."""
 
-    policy = RebalancePolicy(
-        task.observation_space, task.action_space, lambda _: 0.0, network={"change_prior": PRIOR_SCALE}
-    )
-    with torch.no_grad():
-        policy.network.score.weight.zero_()
-        policy.network.stop[2].weight.zero_()
-    return AgentPolicy(policy, PRIOR)
+    metrics: dict[str, float]  # of the task, at the end of the episode that carries the plan out
+    seconds: float
+
+
+Planner = Callable[[RebalanceTask, Any, float, int], Planned]
+"""(task, scenario, deadline in seconds, seed) -> what was found."""
 
 
 def play(
-    cases: Cases, tuned: dict[str, dict[str, Any]], models: dict[str, Path | None], say: Callable[[str], None]
+    cases: Cases, tuned: dict[str, dict[str, Any]], planners: dict[str, Planner], say: Callable[[str], None]
 ) -> pd.DataFrame:
     """Columns shape, seed, policy, recovered (percent of the initial cost), migrations, seconds.
 
     Args:
         cases: Instances, budget, deadline.
         tuned: Parameters of heuristics, by name.
-        models: Training runs by name; None stands for the network without training.
+        planners: By name, such as `archrl_agents.rebalance_planner.planner_of`.
         say: Told of each instance.
     """
     rows = []
@@ -73,7 +63,7 @@ def play(
         task = make_task("medium", split="test", like=shape, budget_frac=cases.budget_frac, screened=2)
         for seed in range(cases.first_seed, cases.first_seed + cases.per_shape):
             (scenario,) = draw_scenarios(task, "test", seed=seed, count=1)
-            found = [*_heuristics(task, scenario, tuned, seed), *_plans(task, scenario, models, cases, seed)]
+            found = [*_heuristics(task, scenario, tuned, seed), *_plans(task, scenario, planners, cases, seed)]
             rows += [{"shape": shape, "seed": seed, **row} for row in found]
             say(f"{shape}, seed {seed}: " + ", ".join(f"{row['policy']} {row['recovered']:.2f}" for row in found))
     return pd.DataFrame(rows)
@@ -86,8 +76,9 @@ def _row(policy: str, metrics: dict[str, float], seconds: float) -> dict[str, An
 
 def _heuristics(task: RebalanceTask, scenario: Any, tuned: dict[str, dict[str, Any]], seed: int) -> list[dict]:  # type: ignore[type-arg]
     rows = []
-    variants = [(name, {}) for name in HEURISTICS] + [(f"tuned:{name}", params) for name, params in tuned.items()]
-    for name, params in variants:
+    variants: dict[str, dict[str, Any]] = {name: {} for name in HEURISTICS}
+    variants |= {f"tuned:{name}": params for name, params in tuned.items()}
+    for name, params in variants.items():
         policy, own = make_rebalancer(name.removeprefix("tuned:"), task, params, seed)
         began = time.perf_counter()
         (episode,) = rollout(own, policy, [scenario])
@@ -95,13 +86,9 @@ def _heuristics(task: RebalanceTask, scenario: Any, tuned: dict[str, dict[str, A
     return rows
 
 
-def _plans(task: RebalanceTask, scenario: Any, models: dict[str, Path | None], cases: Cases, seed: int) -> list[dict]:  # type: ignore[type-arg]
-    rows = []
-    for name, run in models.items():
-        agent = untrained(task) if run is None else load_agent(run, task).policy
-        plan = plan_with_agent(agent, task, scenario, cases.deadline_s, seed=seed)
-        rows.append(_row(f"plan:{name}", plan.metrics, plan.seconds))
-    return rows
+def _plans(task: RebalanceTask, scenario: Any, planners: dict[str, Planner], cases: Cases, seed: int) -> list[dict]:  # type: ignore[type-arg]
+    found = {name: planner(task, scenario, cases.deadline_s, seed) for name, planner in planners.items()}
+    return [_row(f"plan:{name}", planned.metrics, planned.seconds) for name, planned in found.items()]
 
 
 def differences(rows: pd.DataFrame, policy: str) -> pd.DataFrame:
