@@ -46,7 +46,8 @@ MICRO = ReassignmentParams(
     dependencies=1,
     dependent_services=1,
 )
-MOVES = 200_000
+MOVES, FEW_MOVES = 200_000, 2_000
+HALF = LnsSettings(search_share=0.5)
 
 
 def generated(seed: int, params: ReassignmentParams = PARAMS) -> Reassignment:
@@ -105,7 +106,7 @@ def test_finds_the_optimum_of_micro_instances() -> None:
         problem = generated(seed, MICRO)
         best = optimum(problem)
         found.append(rs.search(problem, moves=MOVES, seed=1).cost - best)
-        assert improve(problem, moves=MOVES * 8, seed=1).cost == best
+        assert improve(problem, moves=MOVES * 8, seed=1, settings=HALF).cost == best
     assert min(found) >= 0
     assert found.count(0) >= 4
 
@@ -113,10 +114,11 @@ def test_finds_the_optimum_of_micro_instances() -> None:
 def test_repeats_for_a_seed_and_a_budget_of_moves() -> None:
     problem = generated(7)
     for run in (rs.search, improve):
-        first, again, other = (run(problem, moves=MOVES, seed=seed) for seed in (3, 3, 4))
+        first, again = (run(problem, moves=MOVES, seed=3) for _ in range(2))
         assert first.cost == again.cost
         assert np.array_equal(first.assignment, again.assignment)
-        assert not np.array_equal(first.assignment, other.assignment)
+        early, other = (run(problem, moves=FEW_MOVES, seed=seed) for seed in (3, 4))
+        assert not np.array_equal(early.assignment, other.assignment)
         assert first.cost == evaluate(problem, first.assignment).total < evaluate(problem, problem.initial).total
         assert not violations(problem, first.assignment)
 
