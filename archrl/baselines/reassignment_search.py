@@ -36,6 +36,7 @@ CHUNKS_PER_PHASE = 50
 COLDEST = 1.0
 """Last temperature, in units of cost: all costs are integers."""
 MOST_SECONDS = 1e7
+"""Longest budget, about four months: more is a mistake."""
 Clock = Literal["wall", "cpu"]
 """Of a budget in seconds: time that passes, or that each worker's thread works, which other programs do not use up."""
 
@@ -156,7 +157,7 @@ class _Worker:
         at = budget.at(share, 0, began)
         while at < 1.0 and self.cost > self.floor and len(self.search.movable):
             temperature = heat[0] * (heat[1] / heat[0]) ** at
-            anneal(self.state.handle, 0, self.search.handle, chunk, temperature, temperature)
+            anneal(self.state.handle, 0, self.search.handle, chunk, temperature)
             done += chunk
             at = budget.at(share, done, began)
             log.add(self.cost, chunk)

@@ -33,9 +33,6 @@ from archrl.cluster.reassignment_kernels import total_cost
 from archrl.cluster.reassignment_moves import INFEASIBLE, assign_row
 from archrl.cluster.reassignment_state import view
 
-BLOCK = 1024
-"""Moves between two changes of the temperature."""
-
 
 @kernel
 def begin(handle, b, search_handle, nodes):  # type: ignore[no-untyped-def]
@@ -76,17 +73,14 @@ def _write_best(v, b, s):  # type: ignore[no-untyped-def]
 
 
 @searching
-def anneal(handle, b, search_handle, moves, start, end):  # type: ignore[no-untyped-def]
-    """Run `moves` moves at temperatures that fall geometrically from `start` to `end`, in units of cost.
+def anneal(handle, b, search_handle, moves, temperature):  # type: ignore[no-untyped-def]
+    """Run `moves` moves at a temperature, in units of cost.
 
     Returns the cost of the assignment; the best one and its cost are in the search state.
     """
     v, s = view(handle), search_view(search_handle)
-    cost, temperature = total_cost(v, b), start
-    fall = math.exp(math.log(end / start) * BLOCK / moves)
-    for i in range(moves):
-        if i % BLOCK == BLOCK - 1:
-            temperature *= fall
+    cost = total_cost(v, b)
+    for _ in range(moves):
         change = _try_move(v, b, s, -temperature * math.log(draw_unit(s.word)))
         if change == INFEASIBLE:
             continue

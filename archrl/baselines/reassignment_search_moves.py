@@ -24,6 +24,7 @@ from archrl.baselines.reassignment_search_state import JOURNAL, LONGEST
 from archrl.cluster.draws import draw_below, draw_unit
 from archrl.cluster.jit import inlined
 from archrl.cluster.reassignment_kernels import (
+    SERVICE_WEIGHT,
     away_from_home,
     changed_cost,
     enter,
@@ -52,7 +53,6 @@ TO_MOVER = 0.5
 """Chance that a process at home, sent away for another, goes where that one came from."""
 MOST_LOOKS = 24
 """Processes of a node that are looked at to make room."""
-SERVICE_WEIGHT = 1
 
 
 @inlined

@@ -48,9 +48,9 @@ def searching(make: Callable[[], Reassignment], kinds: tuple[float, ...], heat: 
 
         def run(clock: Clock) -> tuple[float, dict[str, float]]:
             begin(state.handle, 0, search.handle, problem.initial)
-            anneal(state.handle, 0, search.handle, MOVES // 10, temperature, temperature)
+            anneal(state.handle, 0, search.handle, MOVES // 10, temperature)
             with clock:
-                anneal(state.handle, 0, search.handle, MOVES, temperature, temperature)
+                anneal(state.handle, 0, search.handle, MOVES, temperature)
             arrays = (*state, *search)
             return float(MOVES), {"state_gib": sum(array.nbytes for array in arrays) / 2**30}
 

@@ -70,7 +70,7 @@ def test_each_kind_of_move_keeps_every_sum(kind: int) -> None:
         search.word[0] = seed + 1
         begin(state.handle, 0, search.handle, problem.initial)
         hot = evaluate(problem, problem.initial).total / 10.0
-        cost = anneal(state.handle, 0, search.handle, 30_000, hot, hot)
+        cost = anneal(state.handle, 0, search.handle, 30_000, hot)
         nodes, best = state.node[0].astype(np.int64), search.best.astype(np.int64)
         assert not violations(problem, nodes)
         assert cost == state.cost[0].sum() == evaluate(problem, nodes).total
