@@ -67,7 +67,8 @@ def main(  # noqa: PLR0913 - the options of the command
 
 def solved(problem: Any, rng: Any, seconds: float, anneal_moves: int, size: tuple[int, int]) -> Iterator[Any]:
     """Sub-problems of one instance, each from the best assignment known."""
-    from archrl.baselines.reassignment_search import SearchSettings, search
+    from archrl.baselines.reassignment_search import search
+    from archrl.baselines.reassignment_search_settings import SearchSettings
     from archrl.baselines.reassignment_subproblem import solve_subset
     from archrl_agents.rebalance_selector import Example, draw_sets, node_table, processes_on, set_inputs
 

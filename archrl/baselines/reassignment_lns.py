@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from archrl.baselines.reassignment_search import Clock, Record, SearchResult, SearchSettings, search
+from archrl.baselines.reassignment_search import Clock, Record, SearchResult, search
+from archrl.baselines.reassignment_search_settings import SearchSettings
 from archrl.baselines.reassignment_select import Selector, Size, Word, draws, selector
 from archrl.baselines.reassignment_subproblem import solve_subset
 from archrl.errors import ConfigError

@@ -1,10 +1,11 @@
-"""Local search for machine reassignment: simulated annealing in phases, several workers, one common best.
+"""Local search for machine reassignment: simulated annealing by several workers, with one common best.
 
-In each phase every worker anneals from the best assignment known at its start, with random numbers of its own; the
-phases cool from ever lower temperatures and the last one ends cold. At first one worker is hot, and rearranges much,
-and one is warm, with many more of the cheap moves: where capacity is tight only the former finds its way, elsewhere it
-wastes time. (Two sets of parameters side by side: as G. Portal et al., "Simulated annealing for the machine
-reassignment problem", Annals of Operations Research 242, 2016.) Workers are threads: the kernels hold no lock.
+What suits an instance differs: where capacity is tight, only moves that rearrange much find a way; elsewhere they
+waste the time of the many cheap ones, and the temperatures that matter differ by orders of magnitude. So the styles
+of `reassignment_search_settings` race first, each with a small share of the budget; then each worker anneals in one
+of the best styles, and in further phases from the best assignment known, at lower temperatures. (Several sets of
+parameters: as G. Portal et al., "Simulated annealing for the machine reassignment problem", Annals of Operations
+Research 242, 2016.) Workers are threads: the kernels hold no lock.
 
 The result depends on seed, workers and budget alone where the budget is a number of moves; a budget in seconds makes
 it depend on the machine too.
@@ -22,7 +23,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from archrl.baselines.reassignment_search_kernels import anneal, begin
-from archrl.baselines.reassignment_search_state import KINDS, SearchState, allocate_search
+from archrl.baselines.reassignment_search_settings import COLDEST, SearchSettings, Style
+from archrl.baselines.reassignment_search_state import SearchState, allocate_search
 from archrl.cluster.reassignment_state import ReassignmentState, allocate, load_row, sizes_for
 from archrl.errors import ConfigError, InfeasibleError
 from archrl.scenarios.reassignment import Ints, Reassignment
@@ -33,42 +35,10 @@ CHUNK_MOVES = 100_000
 """Moves between two looks at the clock, about 0.02 s."""
 CHUNKS_PER_PHASE = 50
 """At least so many temperatures' steps in a phase."""
-COLDEST = 1.0
-"""Last temperature, in units of cost: all costs are integers."""
 MOST_SECONDS = 1e7
 """Longest budget, about four months: more is a mistake."""
 Clock = Literal["wall", "cpu"]
 """Of a budget in seconds: time that passes, or that each worker's thread works, which other programs do not use up."""
-
-
-class Phase(NamedTuple):
-    """A share of the budget and its temperatures, in units of the initial cost per process."""
-
-    share: float
-    hot: tuple[float, ...]  # of the workers, in turn
-    cold: float | None  # None: down to COLDEST
-
-
-DEFAULT_KINDS = ((0.2, 0.2, 0.4, 0.2), (0.45, 0.45, 0.09, 0.01))
-DEFAULT_PHASES = (Phase(0.7, (40.0, 4.0), 0.05), Phase(0.15, (1.0, 0.3), 0.05), Phase(0.15, (0.2,), None))
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How the search moves and cools."""
-
-    kinds: tuple[tuple[float, ...], ...] = DEFAULT_KINDS
-    """Of the workers, in turn: weights of the moves, in the order of `KINDS`."""
-    phases: tuple[Phase, ...] = DEFAULT_PHASES
-    workers: int = 2
-
-    def __post_init__(self) -> None:
-        if not self.kinds or any(len(row) != len(KINDS) or min(row) < 0 or sum(row) <= 0 for row in self.kinds):
-            raise ConfigError(f"kinds: got {self.kinds}; allowed: rows of a weight, 0 or more, for each of {KINDS}")
-        if self.workers < 1:
-            raise ConfigError(f"workers: got {self.workers}; allowed: 1 or more")
-        if not self.phases or any(phase.share <= 0 or not phase.hot or min(phase.hot) <= 0 for phase in self.phases):
-            raise ConfigError(f"phases: got {self.phases}; allowed: at least one, shares and temperatures above 0")
 
 
 class Record(NamedTuple):
@@ -134,29 +104,42 @@ class _Log:
                 self.on_record(self.history[-1])
 
 
+class _Task(NamedTuple):
+    """What a worker does: anneal in a style, between two temperatures."""
+
+    style: Style
+    hot: float
+    cold: float
+
+    def heat(self, unit: float) -> tuple[float, float]:
+        """First and last temperature, in units of cost."""
+        hot = max(self.hot * unit, COLDEST)
+        return hot, min(hot, max(self.cold * unit, COLDEST))
+
+
 class _Worker:
     """One thread's assignment, random stream and annealing."""
 
-    def __init__(self, problem: Reassignment, settings: SearchSettings, seed: int, index: int, floor: int) -> None:
+    def __init__(self, problem: Reassignment, seed: int, index: int, floor: int) -> None:
         self.floor = floor
         self.state: ReassignmentState = allocate(sizes_for([problem], 1))
         load_row(self.state, 0, problem)
         self.search: SearchState = allocate_search(problem)
-        kinds = settings.kinds[index % len(settings.kinds)]
-        self.search.until[:] = np.cumsum(kinds) / sum(kinds)
         self.search.word[0] = seed_sequence_for(seed, "test", "search", index).generate_state(1, np.uint64)[0] | 1
 
     @property
     def cost(self) -> int:
         return int(self.search.best_cost[0])
 
-    def run(self, start: Ints, budget: _Budget, share: float, heat: tuple[float, float], log: _Log) -> int:
-        """Cool from `start` while a share of the budget is used up; the best cost."""
+    def run(self, start: Ints, task: _Task, unit: float, share: float, budget: _Budget, log: _Log) -> int:
+        """Cool from `start` while a share of the budget is used up; the best cost. `unit` is that of temperatures."""
+        self.search.until[:] = np.cumsum(task.style.kinds) / sum(task.style.kinds)
+        hot, cold = task.heat(unit)
         begin(self.state.handle, 0, self.search.handle, start)
         began, done, chunk = budget.now(), 0, budget.chunk(share)
         at = budget.at(share, 0, began)
         while at < 1.0 and self.cost > self.floor and len(self.search.movable):
-            temperature = heat[0] * (heat[1] / heat[0]) ** at
+            temperature = hot * (cold / hot) ** at
             anneal(self.state.handle, 0, self.search.handle, chunk, temperature)
             done += chunk
             at = budget.at(share, done, began)
@@ -164,11 +147,38 @@ class _Worker:
         return self.cost
 
 
-def _heat(phase: Phase, unit: float, worker: int) -> tuple[float, float]:
-    """Temperatures of a worker in a phase, in units of cost."""
-    hot = max(phase.hot[worker % len(phase.hot)] * unit, COLDEST)
-    cold = COLDEST if phase.cold is None else max(phase.cold * unit, COLDEST)
-    return hot, min(cold, hot)
+@dataclass
+class _Team:
+    """The workers and the best assignment that any of them found."""
+
+    workers: list[_Worker]
+    budget: _Budget
+    log: _Log
+    unit: float  # of temperatures, in units of cost
+    best: Ints
+    cost: int
+
+    def anneal(self, start: Ints, tasks: list[_Task], share: float) -> list[int]:
+        """Give each worker a task, from `start`, with a share of the budget; the costs that they found."""
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            pairs, rest = zip(self.workers, tasks, strict=False), (self.unit, share, self.budget, self.log)
+            jobs = [pool.submit(worker.run, start, task, *rest) for worker, task in pairs]
+            costs = [job.result() for job in jobs]
+        winner = int(np.argmin(costs))
+        if costs[winner] < self.cost:
+            self.cost, self.best = costs[winner], np.array(self.workers[winner].search.best, np.int64)
+        return costs
+
+    def race(self, settings: SearchSettings) -> list[Style]:
+        """The styles, best first, after each had its share of the budget, from the same start."""
+        styles, start, size = settings.styles, self.best, len(self.workers)
+        if not settings.race_share or len(styles) == 1:
+            return list(styles)
+        heats = [styles[first : first + size] for first in range(0, len(styles), size)]
+        share = settings.race_share / len(heats)
+        tasks = [[_Task(style, style.hot, style.cold) for style in heat] for heat in heats]
+        costs = [cost for together in tasks for cost in self.anneal(start, together, share)]
+        return [styles[index] for index in np.argsort(costs, kind="stable")]
 
 
 def _check(problem: Reassignment, start: Ints, seconds: float | None, moves: int | None) -> None:
@@ -217,17 +227,14 @@ def search(  # noqa: PLR0913 - the options of the search
     best = np.array(problem.initial if start is None else start, np.int64)
     _check(problem, best, seconds, moves)
     log = _Log(time.perf_counter(), on_record)
-    budget, whole = _Budget(seconds, moves, clock), sum(phase.share for phase in settings.phases)
-    workers = [_Worker(problem, settings, seed, index, floor) for index in range(settings.workers)]
-    unit = evaluate(problem, problem.initial).total / len(problem)
-    cost = evaluate(problem, best).total
+    workers = [_Worker(problem, seed, index, floor) for index in range(settings.workers)]
+    unit, cost = evaluate(problem, problem.initial).total / len(problem), evaluate(problem, best).total
+    team = _Team(workers, _Budget(seconds, moves, clock), log, unit, best, cost)
     log.add(cost, 0)
+    order = team.race(settings)
+    styles = [order[index % len(order)] for index in range(settings.workers)]
+    team.anneal(team.best, [_Task(style, style.hot, style.cold) for style in styles], settings.main_share)
     for phase in settings.phases:
-        share, heats = phase.share / whole, [_heat(phase, unit, index) for index in range(settings.workers)]
-        with ThreadPoolExecutor(settings.workers) as pool:
-            runs = zip(workers, heats, strict=True)
-            jobs = [pool.submit(worker.run, best, budget, share, heat, log) for worker, heat in runs]
-            costs = [job.result() for job in jobs]
-        winner = int(np.argmin(costs))
-        cost, best = costs[winner], np.array(workers[winner].search.best, np.int64)
-    return SearchResult(best, cost, log.history, log.moves, time.perf_counter() - log.began)
+        hot = [phase.hot[index % len(phase.hot)] for index in range(settings.workers)]
+        team.anneal(team.best, [_Task(*pair, phase.cold) for pair in zip(styles, hot, strict=True)], phase.share)
+    return SearchResult(team.best, team.cost, log.history, log.moves, time.perf_counter() - log.began)

@@ -23,6 +23,7 @@ from archrl.baselines.reassignment_search_state import (
     EVALUATED,
     IMPROVED,
     JOURNAL,
+    REARRANGE,
     SHIFT,
     SWAP,
     search_view,
@@ -58,7 +59,7 @@ def _try_move(v, b, s, limit):  # type: ignore[no-untyped-def]
     if kind <= s.until[EJECT]:
         q = someone_on(s, n)
         return try_eject(v, b, s, q, p, limit) if q >= 0 else INFEASIBLE
-    return try_rearrange(v, b, s, p, n, limit)
+    return try_rearrange(v, b, s, p, n, kind > s.until[REARRANGE], limit)
 
 
 @inlined

@@ -9,6 +9,7 @@ most that the cost may change; it returns the change, or INFEASIBLE where nothin
   moved processes still hold, so that going home is what makes room.
 * rearrange: p goes to a node from which others are sent away, home or elsewhere, one by one until p fits ("big process
   rearrangement" in the challenge's literature).
+* trade: the same, until p fits without overload, above the safety capacity: a large process for several small ones.
 
 Source of the neighborhoods: Gavranovic, Buljubasic and Demirovic, "Variable Neighborhood Search for Google Machine
 Reassignment problem", Electronic Notes in Discrete Mathematics 39, 2012; Jaskowski, Szubert and Gawron, "A hybrid
@@ -53,6 +54,8 @@ TO_MOVER = 0.5
 """Chance that a process at home, sent away for another, goes where that one came from."""
 MOST_LOOKS = 24
 """Processes of a node that are looked at to make room."""
+LEAST_PART, MOST_PART = 0.125, 1.1
+"""Of an overload: how much of it a process that is sent away for its sake uses."""
 
 
 @inlined
@@ -211,15 +214,31 @@ def _refuge(v, b, s, q, a):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _make_room(v, b, s, p, n, a):  # type: ignore[no-untyped-def]
-    """Send processes of node n away until p, which is nowhere, fits there. How many, or -1 - how many in vain."""
-    q, left, sent = s.head[n], MOST_LOOKS, 0
-    while _lacks_room(v, b, p, n):
-        left -= 1
-        if left < 0 or sent == LONGEST - 1:
-            return -1 - sent
+def _overload(v, b, p, n):  # type: ignore[no-untyped-def]
+    """A resource that p, were it on node n, would overload there, -1 for none."""
+    for r in range(v.load_weight.shape[1]):
+        if v.load_weight[b, r] > 0 and v.usage[b, n, r] + v.requirement[b, p, r] > v.safety[b, n, r]:
+            return r
+    return -1
+
+
+@inlined
+def _eases(v, b, q, p, n, r):  # type: ignore[no-untyped-def]
+    """Whether q is of the size of the overload of resource r by p on node n, or of a part of it."""
+    over = v.usage[b, n, r] + v.requirement[b, p, r] - v.safety[b, n, r]
+    return LEAST_PART * over <= v.requirement[b, q, r] <= MOST_PART * over
+
+
+@inlined
+def _make_room(v, b, s, p, n, a, soft):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Send processes of node n away until p, which is nowhere, fits there; if soft, without overload. How many."""
+    q, sent = s.head[n], 0
+    for _ in range(MOST_LOOKS):
+        lacks, r = _lacks_room(v, b, p, n), _overload(v, b, p, n) if soft else -1
+        if (not lacks and r < 0) or sent == LONGEST - 1:
+            break
         following = s.following[q]
-        if v.node[b, q] == n and _helps(v, b, q, p, n):
+        if v.node[b, q] == n and ((lacks and _helps(v, b, q, p, n)) or (r >= 0 and _eases(v, b, q, p, n, r))):
             to = _refuge(v, b, s, q, a)
             if to != n and shift_fits(v, b, q, to):
                 shift(v, b, q, to)
@@ -230,16 +249,16 @@ def _make_room(v, b, s, p, n, a):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def try_rearrange(v, b, s, p, n, limit):  # type: ignore[no-untyped-def]
-    """Send p to node n, from which others are sent away until it fits."""
+def try_rearrange(v, b, s, p, n, soft, limit):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Send p to node n, from which others are sent away until it fits, if soft without overload."""
     a = v.node[b, p]
     if n == a or v.on_node[b, v.service[b, p], n] != 0 or s.head[n] < 0:
         return INFEASIBLE
     s.head[n] = someone_on(s, n)
     before = total_cost(v, b)
     leave(v, b, p)
-    sent = _make_room(v, b, s, p, n, a)
-    if sent >= 0:
+    sent = _make_room(v, b, s, p, n, a, soft)
+    if not _lacks_room(v, b, p, n):
         enter(v, b, p, n)
         s.mover[sent], s.origin[sent] = p, a
         change = total_cost(v, b) - before
@@ -248,7 +267,7 @@ def try_rearrange(v, b, s, p, n, limit):  # type: ignore[no-untyped-def]
                 relinked(v, b, s, s.mover[i], s.origin[i])
             return change
         leave(v, b, p)
-    for i in range(sent if sent >= 0 else -1 - sent):
+    for i in range(sent):
         shift(v, b, s.mover[i], n)
     enter(v, b, p, a)
     return INFEASIBLE

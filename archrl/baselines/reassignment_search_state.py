@@ -23,8 +23,8 @@ LONGEST = 8
 """Processes of a compound move at most."""
 MOST_OPTIONS = 20_000_000
 """Pairs of process and node up to which the destinations of each process are listed; beyond, any node is drawn."""
-KINDS = ("shift", "swap", "eject", "rearrange")
-SHIFT, SWAP, EJECT, REARRANGE = range(len(KINDS))
+KINDS = ("shift", "swap", "eject", "rearrange", "trade")
+SHIFT, SWAP, EJECT, REARRANGE, TRADE = range(len(KINDS))
 COUNTERS = ("evaluated", "accepted", "improved", "journal")
 EVALUATED, ACCEPTED, IMPROVED, JOURNAL = range(len(COUNTERS))
 

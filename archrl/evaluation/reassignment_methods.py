@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from archrl.baselines.reassignment_lns import LnsSettings, improve
 from archrl.baselines.reassignment_milp import solve_milp
-from archrl.baselines.reassignment_search import Clock, Record, SearchResult, SearchSettings, search
+from archrl.baselines.reassignment_search import Clock, Record, SearchResult, search
+from archrl.baselines.reassignment_search_settings import SearchSettings
 from archrl.baselines.reassignment_select import Selector, selector
 from archrl.evaluation.reassignment_config import MethodConfig, ReassignmentSweepConfig
 from archrl.scenarios.reassignment import Ints, Reassignment

@@ -11,6 +11,7 @@ import pytest
 from archrl.baselines import reassignment_search as rs
 from archrl.baselines.reassignment_lns import LnsSettings, Part, improve
 from archrl.baselines.reassignment_search_kernels import anneal, begin
+from archrl.baselines.reassignment_search_settings import Phase, SearchSettings, Style
 from archrl.baselines.reassignment_search_state import KINDS, allocate_search, possible
 from archrl.baselines.reassignment_select import Size, Subset
 from archrl.cluster.reassignment_state import allocate, load_row, sizes_for
@@ -194,9 +195,12 @@ def test_bad_budgets(arguments: dict[str, float], named: str) -> None:
 
 
 def test_bad_settings() -> None:
-    for bad in ({"kinds": ((1.0,),)}, {"kinds": ((0.0,) * len(KINDS),)}, {"workers": 0}, {"phases": ()}):
+    ones, zeros = (1.0,) * len(KINDS), (0.0,) * len(KINDS)
+    styles = [(), (Style((1.0,), 1.0, 1.0),), (Style(zeros, 1.0, 1.0),), (Style(ones, 0.0, 1.0),)]
+    shares = [{"race_share": -0.1}, {"race_share": 0.9}, {"phases": (Phase(-1.0, (1.0,), 1.0),)}, {"workers": 0}]
+    for bad in (*({"styles": each} for each in styles), *shares):
         with pytest.raises(ConfigError, match=f"^{next(iter(bad))}: got"):
-            rs.SearchSettings(**bad)  # type: ignore[arg-type]
+            SearchSettings(**bad)  # type: ignore[arg-type]
     for bad in ({"search_share": 1.5}, {"menu": ()}):
         with pytest.raises(ConfigError, match=f"^{next(iter(bad))}: got"):
             LnsSettings(**bad)  # type: ignore[arg-type]
