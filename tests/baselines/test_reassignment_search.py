@@ -142,6 +142,17 @@ def test_a_budget_of_seconds(clock: rs.Clock) -> None:
     assert improve(problem, seconds=0.6, clock=clock).cost < start
 
 
+def test_the_race_finds_the_style_that_suits() -> None:
+    """A random walk, listed first, and annealing: without a race the one worker walks."""
+    problem, ones = generated(12), (1.0,) * len(KINDS)
+    styles = (Style(ones, 1e6, 1e6), Style(ones, 1.0, 1e-3))
+    raced, walked = (
+        rs.search(problem, moves=MOVES, settings=SearchSettings(styles, race_share=share, phases=(), workers=1)).cost
+        for share in (0.2, 0.0)
+    )
+    assert raced < walked
+
+
 def test_no_budget_gives_the_start_back() -> None:
     problem = generated(10)
     better = rs.search(problem, moves=MOVES).assignment

@@ -103,9 +103,29 @@ def test_targets_need_every_seed_as_agreed(tmp_path, missing):
     changes = {"seed": {"seed": 10}, "clock": {"clock": "wall"}, "workers": {"workers": 4}, "budget": {"budget_s": 60}}
     last |= changes[missing]
     found = verdicts_of(tmp_path, rows)
-    assert {claim: found[claim].verdict for claim in ("R3", "R4", "R6")} == dict.fromkeys(("R3", "R4", "R6"), "not run")
+    touched = ("R3", "R4", "R6")
+    assert {claim: found[claim].verdict for claim in touched} == dict.fromkeys(touched, "holds so far")
     assert found["R5"].verdict == "holds"
-    assert "9 of 10 instances" in found["R3"].result
+    assert "10 of 10 instances, 9 to 10 of 10 seeds" in found["R3"].result
+
+
+def test_an_instance_without_rows_leaves_its_targets_open(tmp_path):
+    found = verdicts_of(tmp_path, [row for row in made() if (row["instance"], row["method"]) != ("a1_2", "lns")])
+    assert {claim: found[claim].verdict for claim in ("R3", "R4", "R5", "R6")} == {
+        "R3": "not run",
+        "R4": "not run",
+        "R5": "holds",
+        "R6": "not run",
+    }
+    assert "9 of 10 instances: " in found["R3"].result
+
+
+def test_fewer_seeds_decide_only_so_far(tmp_path):
+    few = [row for row in made({"a1_4": 0.02}) if row["method"] != "lns" or row["seed"] < 2]
+    found = verdicts_of(tmp_path, few)
+    verdicts = {claim: found[claim].verdict for claim in ("R3", "R4", "R5", "R6")}
+    assert verdicts == {"R3": "fails so far", "R4": "fails so far", "R5": "holds so far", "R6": "fails so far"}
+    assert "3 of 3 instances, 2 of 10 seeds" in found["R5"].result
 
 
 def test_one_bad_instance_decides_before_all_are_run(tmp_path):
