@@ -91,18 +91,18 @@ def _plans(task: RebalanceTask, scenario: Any, planners: dict[str, Planner], cas
     return [_row(f"plan:{name}", planned.metrics, planned.seconds) for name, planned in found.items()]
 
 
-def differences(rows: pd.DataFrame, policy: str) -> pd.DataFrame:
+def differences(rows: pd.DataFrame, policy: str, digits: int = 2) -> pd.DataFrame:
     """Mean of each policy, and the paired difference of `policy` to it with a 95 % interval; strata are the shapes."""
     wide = rows.pivot_table(index=["shape", "seed"], columns="policy", values="recovered", sort=False)
     strata, table = wide.index.get_level_values("shape").to_numpy(), []
     for other in wide.columns:
         mean = float(wide[other].mean())
         if other == policy:
-            table.append({"policy": other, "recovered, %": f"{mean:.2f}", f"{policy} is better by": ""})
+            table.append({"policy": other, "recovered, %": f"{mean:.{digits}f}", f"{policy} is better by": ""})
             continue
         found = paired_difference(wide[policy], wide[other], rng_for(0, "bootstrap", "deadline", other), strata)
-        better = f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
-        table.append({"policy": other, "recovered, %": f"{mean:.2f}", f"{policy} is better by": better})
+        better = " ".join((f"{found.value:+.{digits}f}", f"[{found.low:+.{digits}f}, {found.high:+.{digits}f}]"))
+        table.append({"policy": other, "recovered, %": f"{mean:.{digits}f}", f"{policy} is better by": better})
     return pd.DataFrame(table)
 
 
