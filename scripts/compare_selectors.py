@@ -20,7 +20,7 @@ def main(  # noqa: PLR0913 - the options of the command
     per_shape: int = 6,
     first_seed: int = 1000,
     seconds: float = 10.0,
-    anneal_moves: int = 5_000_000,
+    anneal_moves: int = 500_000,
     out: Path = Path("runs/selectors"),
 ) -> None:
     """Play and write <out>.csv and <out>.md.

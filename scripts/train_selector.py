@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Trains the selector of the large neighborhood search and writes it to runs/<name>/selector.pt.
 
-scripts/train_selector.py --like a2_3 --instances 12 --seconds 20
+scripts/train_selector.py --like a1_4 a2_3 --instances 12 --seconds 20
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PART_LIMIT_S, NODE_LIMIT = 2.0, 5
 def main(  # noqa: PLR0913 - the options of the command
     name: str = "selector",
     preset: str = "medium",
-    like: str | None = None,
+    like: tuple[str, ...] = (),
     instances: int = 12,
     seconds: float = 20.0,
-    anneal_moves: int = 5_000_000,
+    anneal_moves: int = 500_000,
     nodes: int = 4,
     processes: int = 40,
     seed: int = 0,
@@ -37,7 +37,7 @@ def main(  # noqa: PLR0913 - the options of the command
     Args:
         name: Folder of the selector.
         preset: Of archrl/Rebalance-v0, whose training instances are taken.
-        like: Instance of the challenge whose shape they have.
+        like: Instances of the challenge whose shapes they have, in turn.
         instances: How many.
         seconds: CPU time of sub-problems for each.
         anneal_moves: Of the search before them.
@@ -51,11 +51,11 @@ def main(  # noqa: PLR0913 - the options of the command
     from archrl.seeding import rng_for
     from archrl_agents.rebalance_selector import NodeSelector, fit_selector
 
-    task = make_task(preset, "train", **({} if like is None else {"like": like}))
+    tasks = [make_task(preset, "train", **options) for options in ([{"like": shape} for shape in like] or [{}])]
     examples: list[Any] = []
     for k in range(instances):
         rng = rng_for(seed, "train", "selector", k)
-        examples += solved(task.sample(rng).problem, rng, seconds, anneal_moves, (nodes, processes))
+        examples += solved(tasks[k % len(tasks)].sample(rng).problem, rng, seconds, anneal_moves, (nodes, processes))
         gains = sum(example.gain > 0 for example in examples)
         print(f"instance {k + 1} of {instances}: {len(examples)} sub-problems, {gains} with a gain", flush=True)
     network, correlation = fit_selector(examples, seed)
