@@ -40,7 +40,9 @@ STYLES = (
     Style(HEAVY, 1.0, 0.001),
     Style(CHEAP, 1.0, 0.001),
 )
-PHASES = (Phase(0.1, (0.5, 0.15), 0.01), Phase(0.15, (0.05,), 0.0))
+_CYCLE = (Phase(0.05, (1.0, 0.3), 0.01), Phase(0.05, (0.5, 0.15), 0.01))
+PHASES = (*_CYCLE, *_CYCLE, Phase(0.15, (0.05,), 0.0))
+"""Reheated again and again: on some instances one annealing in a few leaves no defect; then slowly to the end."""
 
 
 @dataclass(frozen=True)
