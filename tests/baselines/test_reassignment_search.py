@@ -228,4 +228,4 @@ def test_a_start_that_is_not_feasible() -> None:
 @pytest.mark.skipif("ARCHRL_DATA" not in os.environ, reason="needs the ROADEF instances: set ARCHRL_DATA")
 def test_the_published_optimum_of_a1_1() -> None:
     problem = reassignment_from(read_roadef2012(os.environ["ARCHRL_DATA"], "a1_1"), "a1_1")
-    assert rs.search(problem, moves=12_000_000, seed=0).cost == 44_306_501
+    assert rs.search(problem, moves=30_000_000, seed=0).cost == 44_306_501
