@@ -113,7 +113,12 @@ def write(rows: pd.DataFrame, policy: str, cases: Cases, out: Path) -> str:
         f"{', '.join(cases.shapes)} (seeds from {cases.first_seed}), budget {100 * cases.budget_frac:g} % of the "
         f"processes, plans within {cases.deadline_s:g} s. Paired differences, bootstrap within shapes, 95 %."
     )
-    text = f"{caption}\n\n{frame_markdown(differences(rows, policy))}\n"
-    write_text_atomic(out.with_suffix(".csv"), rows.to_csv(index=False, float_format="%.6g"))
+    return publish(rows, policy, caption, out)
+
+
+def publish(rows: pd.DataFrame, policy: str, caption: str, out: Path, digits: int = 2) -> str:
+    """Rows to `out`.csv, and the table of `differences` under its caption to `out`.md, whole; the latter."""
+    text = f"{caption}\n\n{frame_markdown(differences(rows, policy, digits))}\n"
+    write_text_atomic(out.with_suffix(".csv"), rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_text_atomic(out.with_suffix(".md"), text)
     return text

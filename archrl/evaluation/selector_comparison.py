@@ -18,9 +18,7 @@ from archrl.baselines.reassignment_search_settings import SearchSettings
 from archrl.baselines.reassignment_select import DEFAULT_SIZE, SELECTORS, Selector, selector
 from archrl.envs.rebalance_make import make_task
 from archrl.evaluation.evaluate import draw_scenarios
-from archrl.evaluation.rebalance_deadline import differences
-from archrl.evaluation.tables import frame_markdown
-from archrl.files import write_text_atomic
+from archrl.evaluation.rebalance_deadline import publish
 from archrl.scenarios.reassignment import Reassignment
 from archrl.scenarios.reassignment_evaluate import evaluate
 
@@ -77,7 +75,4 @@ def write(rows: pd.DataFrame, name: str, cases: SelectorCases, out: Path) -> str
         f"{cases.anneal_moves:,} moves: {cases.per_shape} generated test instances in the shape of each of "
         f"{', '.join(cases.shapes)} (seeds from {cases.first_seed}). Paired differences, bootstrap within shapes, 95 %."
     )
-    text = f"{caption}\n\n{frame_markdown(differences(rows, name, DIGITS))}\n"
-    write_text_atomic(out.with_suffix(".csv"), rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_text_atomic(out.with_suffix(".md"), text)
-    return text
+    return publish(rows, name, caption, out, DIGITS)
