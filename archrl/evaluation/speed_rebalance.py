@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from archrl.baselines.reassignment_search_kernels import anneal, begin
-from archrl.baselines.reassignment_search_state import KINDS, SHIFT, allocate_search
+from archrl.baselines.reassignment_search_state import KINDS, SHIFT, SWAP, allocate_search
 from archrl.cluster.reassignment_state import allocate, load_row, sizes_for
 from archrl.evaluation.speed import Case, Clock, Measure, Target
 from archrl.scenarios.reassignment import Reassignment
@@ -21,7 +21,7 @@ from archrl.traces import default_root, read_roadef2012
 MOVES = 1_000_000
 EVEN = tuple(1.0 / len(KINDS) for _ in KINDS)
 SHIFTS_ONLY = tuple(float(kind == SHIFT) for kind in range(len(KINDS)))
-SHIFTS_AND_SWAPS = (0.5, 0.5, 0.0, 0.0)
+SHIFTS_AND_SWAPS = tuple(0.5 * (kind in (SHIFT, SWAP)) for kind in range(len(KINDS)))
 WARM, COLD = 1.0, 1e-6
 """Temperatures, in units of the initial cost per process: amid the search, and where nothing that costs is accepted."""
 

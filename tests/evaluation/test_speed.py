@@ -13,8 +13,10 @@ import pytest
 import archrl  # noqa: F401 - registers the environments
 from archrl.envs.placement_make import make_task
 from archrl.errors import ConfigError
-from archrl.evaluation import speed_autoscale, speed_cases
+from archrl.evaluation import speed_autoscale, speed_cases, speed_rebalance
 from archrl.evaluation.speed import Case, Clock, Sample, Target, measure, select, summarise, to_markdown, write_speed
+from archrl.scenarios.reassignment_generator import generate_reassignment
+from archrl.scenarios.reassignment_params import ReassignmentParams
 from archrl.seeding import rng_for
 
 FAST, SLOW = (
@@ -261,3 +263,12 @@ def test_the_yardstick_of_the_dynamic_program_finds_the_same_costs(few_services:
     rises = np.maximum(np.diff(levels, axis=1, prepend=work.start[:, None]), 0)
     cost = work.cost[services[:, None], np.arange(levels.shape[1]), levels].sum(axis=1)
     np.testing.assert_allclose(cost + (rises * work.up.T).sum(axis=1), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kinds", [speed_rebalance.EVEN, speed_rebalance.SHIFTS_ONLY, speed_rebalance.SHIFTS_AND_SWAPS])
+def test_a_case_of_the_local_search_runs_with_its_share_of_every_move(kinds):
+    assert sum(kinds) == pytest.approx(1.0)
+    small = generate_reassignment(np.random.default_rng(0), ReassignmentParams())
+    done, found = speed_rebalance.searching(lambda: small, kinds, 1.0)()(Clock())
+    assert done == speed_rebalance.MOVES
+    assert found["state_gib"] > 0
