@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from archrl.config import Config, closest_match, load_config
+from archrl.config import Config, load_config
 from archrl.envs.placement_config import SlotRule
-from archrl.errors import ConfigError
+from archrl.evaluation.sweep_parts import scale_of
 
 Tie = Literal["lowest", "shuffled", "random"]
 
@@ -71,11 +71,7 @@ class SweepConfig(Config):
         Raises:
             ConfigError: there is no such scale.
         """
-        if name not in self.scales:
-            raise ConfigError(
-                f"scale: got {name!r}; allowed: {', '.join(self.scales)}{closest_match(name, self.scales)}"
-            )
-        return self.scales[name]
+        return scale_of(self.scales, name)
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:

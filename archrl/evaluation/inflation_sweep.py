@@ -11,7 +11,6 @@ policy is played again: when it gives another row, the kernels have changed, and
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,21 +20,18 @@ import numpy as np
 
 from archrl.baselines.heuristics import make_heuristic
 from archrl.baselines.node_order import OrderedNodes
-from archrl.config import dump_config
 from archrl.envs.placement import PlacementTask
 from archrl.envs.placement_config import resolve
 from archrl.envs.placement_make import task_of
 from archrl.errors import ConfigError
 from archrl.evaluation.console import stage
-from archrl.evaluation.csv_rows import Row, read_rows, write_rows
+from archrl.evaluation.csv_rows import Row, write_rows
 from archrl.evaluation.evaluate import draw_scenarios
 from archrl.evaluation.inflation_config import FormConfig, ScaleConfig, SweepConfig
 from archrl.evaluation.inflation_curve import ARRIVED_PCT, inflation_run
-from archrl.evaluation.provenance import describe
-from archrl.files import write_text_atomic
+from archrl.evaluation.sweep_parts import RUNS, kept_rows, record_run
 from archrl.seeding import rng_for
 
-CONFIG, RUN, RUNS = "config.yaml", "run.json", "runs.csv"
 READ_PCT = (50, 80, 100, 130)
 """Levels of arrived demand at which fragmentation is kept, and allocation to 0.001 instead of 0.01; % of capacity."""
 KEY = ("workload", "policy", "score", "tie", "slot_rule", "mix_coverage", "training_seed", "model", "seed")
@@ -125,14 +121,10 @@ def run_sweep(
     """
     _check_extra(extra)
     scale, path = sweep.scale(scale_name), folder / RUNS
-    kept = read_rows(path, COLUMNS)
+    kept = _without_old_models(kept_rows(path, COLUMNS, resume), extra)
     todo = jobs(sweep, scale, extra)
-    if kept and not resume:
-        raise ConfigError(f"{path} holds {len(kept)} rows; continue with --resume, or give another folder with --out")
-    kept = _without_old_models(kept, extra)
     _check_kept(sweep, scale, kept, todo)
-    dump_config(sweep, folder / CONFIG)
-    write_text_atomic(folder / RUN, json.dumps(describe(command) | {"scale": scale_name}, indent=2) + "\n")
+    record_run(sweep, scale_name, folder, command)
     done = {_key_of(row) for row in kept}
     rows, missing = list(kept), [job for job in todo if job.key() not in done]
     with stage(f"{sweep.name} {scale_name}", len(todo), len(todo) - len(missing)) as advance:

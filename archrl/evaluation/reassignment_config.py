@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from archrl.baselines.reassignment_search import Clock
-from archrl.config import Config, closest_match, load_config
-from archrl.errors import ConfigError
+from archrl.config import Config, load_config
+from archrl.evaluation.sweep_parts import check_known, check_unique, scale_of
 from archrl.scenarios.reassignment_params import ReassignmentParams
 from archrl.traces.roadef2012 import ROADEF2012_INSTANCES
 
@@ -92,14 +92,13 @@ class ReassignmentSweepConfig(Config):
     @model_validator(mode="after")
     def _names_are_known(self) -> ReassignmentSweepConfig:
         names = [method.name for method in self.methods]
-        if len(set(names)) < len(names):
-            raise ValueError(f"methods: each name once; got {', '.join(names)}")
+        check_unique("methods", names)
         instances = (*ROADEF2012_INSTANCES, *self.generated)
         for scale_name, scale in self.scales.items():
             where = f"scales.{scale_name}"
-            _check_known(f"{where}.instances", scale.instances, instances)
-            _check_known(f"{where}.if_present", scale.if_present, ROADEF2012_INSTANCES)
-            _check_known(f"{where}.methods", scale.methods, names)
+            check_known(f"{where}.instances", scale.instances, instances)
+            check_known(f"{where}.if_present", scale.if_present, ROADEF2012_INSTANCES)
+            check_known(f"{where}.methods", scale.methods, names)
         return self
 
     def scale(self, name: str) -> ScaleConfig:
@@ -108,11 +107,7 @@ class ReassignmentSweepConfig(Config):
         Raises:
             ConfigError: there is no such scale.
         """
-        if name not in self.scales:
-            raise ConfigError(
-                f"scale: got {name!r}; allowed: {', '.join(self.scales)}{closest_match(name, self.scales)}"
-            )
-        return self.scales[name]
+        return scale_of(self.scales, name)
 
 
 def load_reassignment_sweep(path: Path, overrides: Sequence[str] = ()) -> ReassignmentSweepConfig:
@@ -122,9 +117,3 @@ def load_reassignment_sweep(path: Path, overrides: Sequence[str] = ()) -> Reassi
         ConfigError: the file is missing, or a key or value is not allowed.
     """
     return load_config(path, ReassignmentSweepConfig, overrides)
-
-
-def _check_known(field: str, values: Iterable[str], known: Iterable[str]) -> None:
-    for value in values:
-        if value not in set(known):
-            raise ValueError(f"{field}: one of {', '.join(known)}; got {value!r}")

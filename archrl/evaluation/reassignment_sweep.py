@@ -13,7 +13,6 @@ the assignment itself is not kept, only its fingerprint.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,15 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from archrl.config import dump_config
 from archrl.errors import ConfigError, SolverError
 from archrl.evaluation.console import say, stage
 from archrl.evaluation.csv_rows import Row, read_rows, write_rows
-from archrl.evaluation.provenance import PACKAGE, describe, sources_stamp
+from archrl.evaluation.provenance import PACKAGE, sources_stamp
 from archrl.evaluation.reassignment_bounds import best_bounds, bound_instances, problem_print
 from archrl.evaluation.reassignment_config import ReassignmentSweepConfig, ScaleConfig
 from archrl.evaluation.reassignment_methods import Budget, Moment, Outcome, Player, Status, cpu_seconds, player_of
-from archrl.files import write_text_atomic
+from archrl.evaluation.sweep_parts import RUNS, kept_rows, provenance_of, record_run
 from archrl.scenarios.reassignment import Ints, Reassignment
 from archrl.scenarios.reassignment_build import reassignment_from
 from archrl.scenarios.reassignment_evaluate import evaluate, violations
@@ -40,7 +38,7 @@ from archrl.traces.registry import default_root, is_present
 from archrl.traces.roadef2012 import ROADEF2012, ROADEF2012_INSTANCES, read_roadef2012
 from archrl.traces.roadef2012_published import best_published
 
-CONFIG, RUN, RUNS, ANYTIME = "config.yaml", "run.json", "runs.csv", "anytime.csv"
+ANYTIME = "anytime.csv"
 CURVE_POINTS = 60
 KEY = ("instance", "problem", "method", "budget_s", "workers", "clock", "training_seed", "model", "seed")
 COLUMNS = (
@@ -118,11 +116,11 @@ def run_reassignment_sweep(
         SolverError: a method gave an assignment that breaks a constraint.
         ArchrlError: a file cannot be written; the rows of finished runs are kept.
     """
-    scale, rows = sweep.scale(scale_name), _kept_rows(folder / RUNS, resume)
+    scale, rows = sweep.scale(scale_name), kept_rows(folder / RUNS, COLUMNS, resume)
     problems = load_problems(sweep, scale)
     prints = {name: problem_print(problem) for name, problem in problems.items()}
     _check_kept(rows, prints, folder / RUNS)
-    provenance = _record(sweep, scale_name, folder, command)
+    provenance = provenance_of(record_run(sweep, scale_name, folder, command), sources_stamp(*_sources()))
     bounds = bound_instances(problems, scale.bounds, folder, f"{sweep.name} {scale_name}", provenance)
     done, curve = {_key_of(row) for row in rows}, _Curve(folder / ANYTIME, rows)
     todo = [job for job in jobs(sweep, scale, extra) if job.instance in problems]
@@ -198,21 +196,6 @@ def _problem(sweep: ReassignmentSweepConfig, name: str) -> Reassignment:
         made = sweep.generated[name]
         return generate_reassignment(rng_for(made.seed, "test", "reassignment sweep"), made.params, name)
     return reassignment_from(read_roadef2012(default_root(), name), name)
-
-
-def _kept_rows(path: Path, resume: bool) -> list[Row]:
-    rows = read_rows(path, COLUMNS)
-    if rows and not resume:
-        raise ConfigError(f"{path} holds {len(rows)} rows; continue with --resume, or give another folder with --out")
-    return rows
-
-
-def _record(sweep: ReassignmentSweepConfig, scale_name: str, folder: Path, command: str) -> str:
-    """Write configuration and versions; the column `provenance`: revision and SHA-256 of the methods, both short."""
-    record = describe(command)
-    dump_config(sweep, folder / CONFIG)
-    write_text_atomic(folder / RUN, json.dumps(record | {"scale": scale_name}, indent=2) + "\n")
-    return f"{(record['revision'] or 'unknown')[:12]} {sources_stamp(*_sources())[:12]}"
 
 
 def _warm_up(missing: Sequence[Job]) -> None:

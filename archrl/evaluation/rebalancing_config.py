@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from archrl.config import Config, closest_match, load_config
+from archrl.config import Config, load_config
 from archrl.envs.rebalance_config import RebalanceConfig, resolve
-from archrl.errors import ConfigError
 from archrl.evaluation.experiment_config import EnvField
+from archrl.evaluation.sweep_parts import check_known, check_unique, scale_of
 
 Kind = Literal["plan", "policy"]
 
@@ -93,11 +93,10 @@ class RebalancingSweepConfig(Config):
     @model_validator(mode="after")
     def _names_are_known(self) -> RebalancingSweepConfig:
         names = [method.name for method in self.methods]
-        if len(set(names)) < len(names):
-            raise ValueError(f"methods: each name once; got {', '.join(names)}")
+        check_unique("methods", names)
         for scale_name, scale in self.scales.items():
-            _check_known(f"scales.{scale_name}.families", scale.families, self.families)
-            _check_known(f"scales.{scale_name}.methods", scale.methods, names)
+            check_known(f"scales.{scale_name}.families", scale.families, self.families)
+            check_known(f"scales.{scale_name}.methods", scale.methods, names)
         return self
 
     def scale(self, name: str) -> ScaleConfig:
@@ -106,11 +105,7 @@ class RebalancingSweepConfig(Config):
         Raises:
             ConfigError: there is no such scale.
         """
-        if name not in self.scales:
-            raise ConfigError(
-                f"scale: got {name!r}; allowed: {', '.join(self.scales)}{closest_match(name, self.scales)}"
-            )
-        return self.scales[name]
+        return scale_of(self.scales, name)
 
 
 def load_rebalancing_sweep(path: Path, overrides: Sequence[str] = ()) -> RebalancingSweepConfig:
@@ -120,9 +115,3 @@ def load_rebalancing_sweep(path: Path, overrides: Sequence[str] = ()) -> Rebalan
         ConfigError: the file is missing, or a key or value is not allowed.
     """
     return load_config(path, RebalancingSweepConfig, overrides)
-
-
-def _check_known(field: str, values: Iterable[str], known: Iterable[str]) -> None:
-    for value in values:
-        if value not in set(known):
-            raise ValueError(f"{field}: one of {', '.join(known)}; got {value!r}")

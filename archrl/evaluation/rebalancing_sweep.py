@@ -11,7 +11,6 @@ continues. The plan itself is not kept, only its fingerprint.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,20 +20,18 @@ from pathlib import Path
 import numpy as np
 
 from archrl.cluster.gpu_plans import Migration
-from archrl.config import dump_config
 from archrl.envs.rebalance import RebalanceTask
 from archrl.envs.rebalance_make import task_of
 from archrl.errors import ConfigError
 from archrl.evaluation.console import say, stage
-from archrl.evaluation.csv_rows import Row, read_rows, write_rows
-from archrl.evaluation.provenance import PACKAGE, describe, sources_stamp
+from archrl.evaluation.csv_rows import Row, write_rows
+from archrl.evaluation.provenance import PACKAGE, sources_stamp
 from archrl.evaluation.rebalancing_config import FamilyConfig, RebalancingSweepConfig, ScaleConfig
 from archrl.evaluation.rebalancing_methods import Effect, Player, effect_of, player_of
-from archrl.files import write_text_atomic
+from archrl.evaluation.sweep_parts import RUNS, kept_rows, provenance_of, record_run
 from archrl.scenarios.rebalance import STEPS_PER_MIGRATION, RebalanceScenario
 from archrl.seeding import rng_for
 
-CONFIG, RUN, RUNS = "config.yaml", "run.json", "runs.csv"
 PLAN_KEY = ("family", "seed", "budget_frac", "method", "time_limit_s", "training_seed", "model")
 KEY = (*PLAN_KEY, "late_arrivals")
 COLUMNS = (
@@ -121,8 +118,10 @@ def run_rebalancing_sweep(
         SolverError: a method failed.
         ArchrlError: a file cannot be written; the rows of finished plans are kept.
     """
-    rows = _kept_rows(folder / RUNS, resume)
-    provenance = _record(sweep, scale_name, folder, command)
+    rows = kept_rows(folder / RUNS, COLUMNS, resume)
+    if rows:
+        say(f"{folder / RUNS}: {len(rows)} rows kept")
+    provenance = provenance_of(record_run(sweep, scale_name, folder, command), sources_stamp(*_sources()))
     scale = sweep.scale(scale_name)
     todo = jobs(sweep, scale, extra)
     rows, missing = _whole(rows, todo, scale.least_cpu_frac)
@@ -192,23 +191,6 @@ def _warm_up(job: Job, state: State, warm: set[tuple[str, str]]) -> None:
         warm.add((job.family, job.player.name))
         short = replace(state.scenario, budget=1, horizon=STEPS_PER_MIGRATION + 1)
         job.player.plan(state.task, short, WARM_UP_S, 0)
-
-
-def _kept_rows(path: Path, resume: bool) -> list[Row]:
-    rows = read_rows(path, COLUMNS)
-    if rows and not resume:
-        raise ConfigError(f"{path} holds {len(rows)} rows; continue with --resume, or give another folder with --out")
-    if rows:
-        say(f"{path}: {len(rows)} rows kept")
-    return rows
-
-
-def _record(sweep: RebalancingSweepConfig, scale_name: str, folder: Path, command: str) -> str:
-    """Write configuration and versions; the column `provenance`: revision and SHA-256 of the methods, both short."""
-    record = describe(command)
-    dump_config(sweep, folder / CONFIG)
-    write_text_atomic(folder / RUN, json.dumps(record | {"scale": scale_name}, indent=2) + "\n")
-    return f"{(record['revision'] or 'unknown')[:12]} {sources_stamp(*_sources())[:12]}"
 
 
 def _sources() -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from archrl.evaluation.figures import save_figure
+from archrl.evaluation.paper_tables import Table, verdicts_table
 from archrl.files import write_text_atomic
 from papers.fgd_atc23 import analysis
 from papers.fgd_atc23.analysis import AGENT, POLICIES, Evidence
@@ -15,15 +15,6 @@ from papers.fgd_atc23.plots import figures
 
 SOURCE = "openb trace, 1,213 nodes with 6,212 GPUs, inflation to 130 %"
 LATEX = str.maketrans({"%": r"\%", "&": r"\&", "_": r"\_", "±": r"$\pm$"})
-
-
-class Table(NamedTuple):
-    """A table for people and its numbers."""
-
-    stem: str
-    caption: str
-    shown: pd.DataFrame
-    raw: pd.DataFrame
 
 
 def tables(evidence: Evidence) -> list[Table]:
@@ -77,9 +68,8 @@ def latex(table: Table) -> str:
 
 
 def _verdicts(evidence: Evidence) -> Table:
-    raw = pd.DataFrame(analysis.verdicts(evidence))
-    caption = "Verdict on every claim, from the rows of runs.csv and bounds.csv; percentages are of GPU capacity."
-    return Table("verdicts", caption, raw.set_axis(["Claim", "Statement", "Result", "Verdict"], axis=1), raw)
+    sources = "runs.csv and bounds.csv; percentages are of GPU capacity"
+    return verdicts_table(analysis.verdicts(evidence), sources)
 
 
 def _allocation(evidence: Evidence) -> Table:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from archrl.evaluation.claims import publish_verdicts
-from archrl.evaluation.figures import save_figure
-from archrl.evaluation.tables import frame_latex, frame_markdown, latex_text
-from archrl.files import write_text_atomic
+from archrl.evaluation.paper_tables import VERDICTS, Table, publish_paper, verdicts_table
 from papers.rebalancing import analysis
 from papers.rebalancing.analysis import GREEDY, Evidence
 from papers.rebalancing.plots import figures
@@ -19,15 +16,6 @@ from papers.rebalancing.tianchi import BOUND, INITIAL, OURS, STORED
 
 NOT_RUN, NONE = "not run", "-"
 NO_METHOD = f"{NONE}: there is no such method on load curves"
-
-
-class Table(NamedTuple):
-    """A table for people and its numbers."""
-
-    stem: str
-    caption: str
-    shown: pd.DataFrame
-    raw: pd.DataFrame
 
 
 def tables(evidence: Evidence) -> list[Table]:
@@ -38,31 +26,15 @@ def tables(evidence: Evidence) -> list[Table]:
 
 def publish(evidence: Evidence, folder: Path) -> list[Path]:
     """Write every table and figure into `folder`; the paths."""
-    paths = []
-    for table in tables(evidence):
-        texts = {
-            ".md": f"{table.caption}\n\n{frame_markdown(table.shown)}\n",
-            ".tex": frame_latex(table.shown, latex_text(table.caption), f"tab:rebalancing-{table.stem}"),
-            ".csv": table.raw.to_csv(index=False, lineterminator="\n"),
-        }
-        for suffix, text in texts.items():
-            paths.append(folder / f"{_file(table.stem)}{suffix}")
-            write_text_atomic(paths[-1], text)
-    publish_verdicts(analysis.verdicts(evidence), folder)
-    for name, figure in figures(evidence).items():
-        paths.append(folder / name)
-        save_figure(figure, paths[-1])
-    return paths
+    return publish_paper(tables(evidence), figures(evidence), folder, "rebalancing", _file)
 
 
 def _file(stem: str) -> str:
-    return stem if stem == "verdicts" else f"table_{stem}"
+    return stem if stem == VERDICTS else f"table_{stem}"
 
 
 def _verdicts(evidence: Evidence) -> Table:
-    raw = pd.DataFrame(analysis.verdicts(evidence))
-    caption = "Verdict on every claim, from the rows of runs.csv, tianchi.csv and tianchi_curve.csv."
-    return Table("verdicts", caption, raw.set_axis(["Claim", "Statement", "Result", "Verdict"], axis=1), raw)
+    return verdicts_table(analysis.verdicts(evidence), "runs.csv, tianchi.csv and tianchi_curve.csv")
 
 
 def _recovered(evidence: Evidence) -> Table:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from archrl.evaluation.claims import publish_verdicts
-from archrl.evaluation.figures import save_figure
+from archrl.evaluation.paper_tables import Table, publish_paper, verdicts_table
 from archrl.evaluation.reassignment_methods import AGENT
-from archrl.evaluation.tables import frame_latex, frame_markdown, latex_text
-from archrl.files import write_text_atomic
 from papers.roadef2012 import analysis
 from papers.roadef2012.analysis import INITIAL, MEANS, MILP, PUBLISHED, Evidence
 from papers.roadef2012.plots import figures
@@ -22,15 +19,6 @@ SCORE = "Score: (cost - best published) / initial cost, %"
 OWN_REFERENCE = "* nothing is published: scores are counted from the best certified bound"
 
 
-class Table(NamedTuple):
-    """A table for people and its numbers."""
-
-    stem: str
-    caption: str
-    shown: pd.DataFrame
-    raw: pd.DataFrame
-
-
 def tables(evidence: Evidence) -> list[Table]:
     """All tables."""
     return [make(evidence) for make in (_verdicts, _scores, _published, _costs, _bounds, _effort)]
@@ -38,27 +26,11 @@ def tables(evidence: Evidence) -> list[Table]:
 
 def publish(evidence: Evidence, folder: Path) -> list[Path]:
     """Write every table and figure into `folder`; the paths."""
-    paths = []
-    for table in tables(evidence):
-        texts = {
-            ".md": f"{table.caption}\n\n{frame_markdown(table.shown)}\n",
-            ".tex": frame_latex(table.shown, latex_text(table.caption), f"tab:roadef2012-{table.stem}"),
-            ".csv": table.raw.to_csv(index=False, lineterminator="\n"),
-        }
-        for suffix, text in texts.items():
-            paths.append(folder / f"{table.stem}{suffix}")
-            write_text_atomic(paths[-1], text)
-    publish_verdicts(analysis.verdicts(evidence), folder)
-    for name, figure in figures(evidence).items():
-        paths.append(folder / name)
-        save_figure(figure, paths[-1])
-    return paths
+    return publish_paper(tables(evidence), figures(evidence), folder, "roadef2012")
 
 
 def _verdicts(evidence: Evidence) -> Table:
-    raw = pd.DataFrame(analysis.verdicts(evidence))
-    caption = "Verdict on every claim, from the rows of runs.csv and bounds.csv."
-    return Table("verdicts", caption, raw.set_axis(["Claim", "Statement", "Result", "Verdict"], axis=1), raw)
+    return verdicts_table(analysis.verdicts(evidence), "runs.csv and bounds.csv")
 
 
 def _scores(evidence: Evidence) -> Table:
