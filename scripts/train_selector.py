@@ -17,8 +17,6 @@ import tyro
 
 from archrl.command import run_command
 
-PART_LIMIT_S, NODE_LIMIT = 2.0, 5
-
 
 def main(  # noqa: PLR0913 - the options of the command
     name: str = "selector",
@@ -67,18 +65,19 @@ def main(  # noqa: PLR0913 - the options of the command
 
 def solved(problem: Any, rng: Any, seconds: float, anneal_moves: int, size: tuple[int, int]) -> Iterator[Any]:
     """Sub-problems of one instance, each from the best assignment known."""
+    from archrl.baselines.reassignment_lns import PART_LIMIT_S, LnsSettings
     from archrl.baselines.reassignment_search import search
     from archrl.baselines.reassignment_search_settings import SearchSettings
     from archrl.baselines.reassignment_subproblem import solve_subset
     from archrl_agents.rebalance_selector import Example, draw_sets, node_table, processes_on, set_inputs
 
     start = search(problem, moves=anneal_moves, seed=int(rng.integers(2**31)), settings=SearchSettings(workers=1))
-    assignment, end = start.assignment, time.process_time() + seconds
+    node_limit, assignment, end = LnsSettings().node_limit, start.assignment, time.process_time() + seconds
     while time.process_time() < end:
         table = node_table(problem, assignment)
         sets = draw_sets(table, rng, 1, size[0])
         free, began = processes_on(assignment, sets[0], size[1], rng), time.process_time()
-        found = solve_subset(problem, assignment, free, sets[0], PART_LIMIT_S, NODE_LIMIT)
+        found = solve_subset(problem, assignment, free, sets[0], PART_LIMIT_S, node_limit)
         gain = 0.0 if found is None else -found.change / table.unit
         yield Example(set_inputs(problem, table, sets)[0], gain, time.process_time() - began)
         assignment = assignment if found is None else found.assignment

@@ -105,7 +105,7 @@ class _Log:
 
 
 class _Task(NamedTuple):
-    """What a worker does: anneal in a style, between two temperatures."""
+    """What a worker does: anneal with the moves of a style, between two temperatures, its own or others."""
 
     style: Style
     hot: float

@@ -30,6 +30,7 @@ from archrl.cluster.reassignment_kernels import (
     changed_cost,
     enter,
     exchanged_cost,
+    has_room,
     leave,
     most_moved_after,
     move_cost,
@@ -185,16 +186,6 @@ def try_eject(v, b, s, p, q, limit):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _lacks_room(v, b, p, n):  # type: ignore[no-untyped-def]
-    """Whether p needs more of a resource than node n has left."""
-    home = v.initial[b, p] == n
-    for r in range(v.load_weight.shape[1]):
-        if v.requirement[b, p, r] > v.slack[b, n, r] and not (home and v.transient[b, r] != 0):
-            return True
-    return False
-
-
-@inlined
 def _helps(v, b, q, p, n):  # type: ignore[no-untyped-def]
     """Whether node n would have more of a resource that p lacks there if q left it."""
     home_p, home_q = v.initial[b, p] == n, v.initial[b, q] == n
@@ -234,7 +225,7 @@ def _make_room(v, b, s, p, n, a, soft):  # type: ignore[no-untyped-def]  # noqa:
     """Send processes of node n away until p, which is nowhere, fits there; if soft, without overload. How many."""
     q, sent = s.head[n], 0
     for _ in range(MOST_LOOKS):
-        lacks, r = _lacks_room(v, b, p, n), _overload(v, b, p, n) if soft else -1
+        lacks, r = not has_room(v, b, p, n), _overload(v, b, p, n) if soft else -1
         if (not lacks and r < 0) or sent == LONGEST - 1:
             break
         following = s.following[q]
@@ -258,7 +249,7 @@ def try_rearrange(v, b, s, p, n, soft, limit):  # type: ignore[no-untyped-def]  
     before = total_cost(v, b)
     leave(v, b, p)
     sent = _make_room(v, b, s, p, n, a, soft)
-    if not _lacks_room(v, b, p, n):
+    if has_room(v, b, p, n):
         enter(v, b, p, n)
         s.mover[sent], s.origin[sent] = p, a
         change = total_cost(v, b) - before

@@ -105,15 +105,19 @@ def most_moved_after(v, b, s, change, t, change_t):  # type: ignore[no-untyped-d
 
 
 @inlined
-def shift_fits(v, b, p, n):  # type: ignore[no-untyped-def]
-    """Whether node n, not that of p, has no process of the service and room for p."""
-    if v.on_node[b, v.service[b, p], n] != 0:
-        return False
+def has_room(v, b, p, n):  # type: ignore[no-untyped-def]
+    """Whether node n, not that of p, has the capacity for p; what p holds at home of transient resources is its own."""
     home = v.initial[b, p] == n
     for r in range(v.load_weight.shape[1]):
         if v.requirement[b, p, r] > v.slack[b, n, r] and not (home and v.transient[b, r] != 0):
             return False
     return True
+
+
+@inlined
+def shift_fits(v, b, p, n):  # type: ignore[no-untyped-def]
+    """Whether node n, not that of p, has no process of the service and room for p."""
+    return v.on_node[b, v.service[b, p], n] == 0 and has_room(v, b, p, n)
 
 
 @inlined
